@@ -1,0 +1,58 @@
+package suricata
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// sharedData finds the test data that lies beside the checkout, or skips by name.
+func sharedData(t testing.TB, parts ...string) string {
+	t.Helper()
+	root := os.Getenv("FIREBREAK_SHARED")
+	if root == "" {
+		dir, err := os.Getwd()
+		require.NoError(t, err)
+		for {
+			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+				break
+			}
+			up := filepath.Dir(dir)
+			if up == dir {
+				t.Skip("go.mod was not found above the test")
+			}
+			dir = up
+		}
+		root = filepath.Join(dir, "..", "shared", "data")
+	}
+	p := filepath.Join(append([]string{root}, parts...)...)
+	if _, err := os.Stat(p); err != nil {
+		t.Skipf("no shared data: %s", filepath.Join(parts...))
+	}
+	return p
+}
+
+// sample is one file of the samples: an event as it is sent, and another system's reading of it.
+type sample struct {
+	Raw      string         `json:"raw"`
+	Expected map[string]any `json:"expected"`
+}
+
+func samples(t testing.TB, folder string) map[string]sample {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(sharedData(t, "samples", folder), "*.json"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	out := map[string]sample{}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		require.NoError(t, err)
+		var s sample
+		require.NoError(t, json.Unmarshal(b, &s), f)
+		out[filepath.Base(f)] = s
+	}
+	return out
+}
