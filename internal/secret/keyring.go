@@ -9,6 +9,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/ed25519"
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -302,6 +303,12 @@ func (k *Keyring) Sign(message []byte) []byte {
 // Verify checks a signature of this installation.
 func (k *Keyring) Verify(message, signature []byte) bool {
 	return ed25519.Verify(k.PublicKey(), message, signature)
+}
+
+// Derived gives a key of KeySize bytes for one purpose, named by a label: the same on every process with this key file, and
+// unchanged by a rotation of the master key (HKDF-SHA256 over the signing seed).
+func (k *Keyring) Derived(label string) ([]byte, error) {
+	return hkdf.Key(sha256.New, k.seed, nil, "firebreak/derived/v1/"+label, KeySize)
 }
 
 // PublicKey is what others check signatures with.

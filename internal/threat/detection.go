@@ -57,7 +57,7 @@ const MaxCorrelated = 256
 type Detection struct {
 	ID          uuid.UUID       `json:"id"`
 	TenantID    uuid.UUID       `json:"tenant_id"`
-	Seq         int64           `json:"seq"`     // the store's order of arrival; the cursor by which a case pulls
+	Seq         int64           `json:"seq"`     // the store's order of arrival until it is assigned, then its place in its case, from 1: the cursor by which a case pulls
 	Product     string          `json:"product"` // ocsf, crowdsec, suricata
 	Sensor      string          `json:"sensor"`  // the token or connection that sent it
 	UID         string          `json:"uid"`     // the product's own id of the finding; may be empty

@@ -53,6 +53,7 @@ const (
 	EntryAccessDenied         EntryKind = "access.denied"
 	EntryPolicy               EntryKind = "policy.loaded"
 	EntryErased               EntryKind = "payload.erased"
+	EntryPage                 EntryKind = "provider.paged"
 )
 
 // Entry is one record of an organisation's journal. Key is deterministic: appending the same key again returns the
