@@ -37,6 +37,8 @@ type Store struct {
 
 	orgKeys sync.Map // uuid.UUID -> secret.Key
 
+	nudgeTurn, receivedTurn turn // where the rounds between tenants stand
+
 	mu    sync.RWMutex
 	hooks []func(kind string)
 }

@@ -8,7 +8,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -118,9 +121,22 @@ func (t *tx) appendAll(ctx context.Context, es []threat.Entry) (entries []threat
 	if err != nil {
 		return nil, nil, err
 	}
+	return t.appendBeside(ctx, es, standing)
+}
+
+// appendFresh is appendAll for entries whose keys cannot stand yet, such as those that bear a new id: it does not look for
+// them first.
+func (t *tx) appendFresh(ctx context.Context, es []threat.Entry) ([]threat.Entry, error) {
+	entries, _, err := t.appendBeside(ctx, es, map[entryKey]threat.Entry{})
+	return entries, err
+}
+
+// appendBeside adds the entries that are not among those that stand already.
+func (t *tx) appendBeside(ctx context.Context, es []threat.Entry, standing map[entryKey]threat.Entry) (
+	entries []threat.Entry, firsts []bool, err error) {
 	entries, firsts = make([]threat.Entry, len(es)), make([]bool, len(es))
-	rows := make([]any, 0, len(es)*journalColumns)
-	payloads := make([]any, 0, len(es)*payloadColumns)
+	next := map[uuid.UUID]int64{} // the numbers that the new entries get
+	var fresh []*sealing
 	for i, e := range es {
 		id := entryKey{e.OrgID, e.Key}
 		if have, ok := standing[id]; ok {
@@ -145,22 +161,38 @@ func (t *tx) appendAll(ctx context.Context, es []threat.Entry) (entries []threat
 		if err != nil {
 			return nil, nil, err
 		}
-		salt := make([]byte, payloadSaltSize)
-		_, _ = rand.Read(salt)
-		digest := payloadDigest(salt, e.Payload)
-		prev := h.hash
-		e.Seq = h.seq + 1
-		sum := entryHash(e, digest, prev)
-		dataKey, sealed, err := key.SealApart(e.Payload, payloadPlace(e.OrgID, e.Seq))
-		if err != nil {
-			return nil, nil, err
+		next[e.OrgID]++
+		e.Seq = h.seq + next[e.OrgID]
+		fresh = append(fresh, &sealing{at: i, key: key, entry: e})
+		firsts[i] = true
+		standing[id] = e // the same key twice in one batch: its hash comes below
+	}
+	if err := sealAll(fresh); err != nil {
+		return nil, nil, err
+	}
+	rows := make([]any, 0, len(fresh)*journalColumns)
+	payloads := make([]any, 0, len(fresh)*payloadColumns)
+	var org uuid.UUID
+	var orgText any // its text, made once for many rows
+	for _, f := range fresh {
+		e := f.entry
+		if orgText == nil || org != e.OrgID {
+			org, orgText = e.OrgID, e.OrgID.String()
 		}
+		h := t.heads[e.OrgID]
+		prev := h.hash
+		sum := entryHash(e, f.digest, prev)
 		h.seq, h.hash, h.moved = e.Seq, sum, true
-		rows = append(rows, e.OrgID, e.Seq, e.Key, string(e.Kind), micros(e.At), e.CaseID, e.Actor, e.Subject, digest, prev, sum)
-		payloads = append(payloads, e.OrgID, e.Seq, salt, dataKey, sealed)
-		e.Digest, e.Prev, e.Hash = hex.EncodeToString(digest), hex.EncodeToString(prev), hex.EncodeToString(sum)
-		entries[i], firsts[i] = e, true
-		standing[id] = e // the same key twice in one batch
+		rows = append(rows, orgText, e.Seq, e.Key, string(e.Kind), micros(e.At), e.CaseID, e.Actor, e.Subject, f.digest, prev, sum)
+		payloads = append(payloads, orgText, e.Seq, f.salt, f.dataKey, f.sealed)
+		e.Digest, e.Prev, e.Hash = hex.EncodeToString(f.digest), hex.EncodeToString(prev), hex.EncodeToString(sum)
+		entries[f.at] = e
+		standing[entryKey{e.OrgID, e.Key}] = e
+	}
+	for i, e := range es {
+		if !firsts[i] {
+			entries[i] = standing[entryKey{e.OrgID, e.Key}]
+		}
 	}
 	if err := t.insertRows(ctx, `INSERT INTO journal
 		(org_id, seq, key, kind, at, case_id, actor, subject, digest, prev, hash)`, ``, journalColumns, rows); err != nil {
@@ -171,6 +203,56 @@ func (t *tx) appendAll(ctx context.Context, es []threat.Entry) (entries []threat
 		return nil, nil, err
 	}
 	return entries, firsts, nil
+}
+
+// sealing is a new entry whose payload is digested and sealed.
+type sealing struct {
+	at                            int // among the entries to append
+	key                           secret.Key
+	entry                         threat.Entry
+	salt, digest, dataKey, sealed []byte
+}
+
+func (f *sealing) seal() (err error) {
+	f.salt = make([]byte, payloadSaltSize)
+	_, _ = rand.Read(f.salt)
+	f.digest = payloadDigest(f.salt, f.entry.Payload)
+	f.dataKey, f.sealed, err = f.key.SealApart(f.entry.Payload, payloadPlace(f.entry.OrgID, f.entry.Seq))
+	return err
+}
+
+// sealAll seals payloads, many of them on every core.
+func sealAll(list []*sealing) error {
+	return inParallel(len(list), func(i int) error { return list[i].seal() })
+}
+
+// parallelFrom is from how many pieces of work on it is worth to share them out.
+const parallelFrom = 32
+
+// inParallel does n independent pieces of work, on every core when there are many.
+func inParallel(n int, work func(i int) error) error {
+	workers := min(runtime.GOMAXPROCS(0), n/parallelFrom)
+	if workers < 2 {
+		for i := range n {
+			if err := work(i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	errs := make([]error, workers)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := w; i < n && errs[w] == nil; i += workers {
+				errs[w] = work(i)
+			}
+		}()
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 const (

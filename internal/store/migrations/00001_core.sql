@@ -189,7 +189,7 @@ CREATE TABLE journal_payloads (
     sealed    {{blob}},
     erased_at BIGINT,
     PRIMARY KEY (org_id, seq)
-) {{clustered}};
+);
 
 CREATE TABLE journal_signatures (
     org_id    TEXT     NOT NULL,
