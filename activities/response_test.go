@@ -1,0 +1,562 @@
+package activities_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firebreak/firebreak/activities"
+	"github.com/firebreak/firebreak/internal/store"
+	"github.com/firebreak/firebreak/internal/store/storetest"
+	"github.com/firebreak/firebreak/internal/tenant"
+	"github.com/firebreak/firebreak/internal/threat"
+)
+
+// cut is a store with faults: a function that is set answers instead of, or after, the store's.
+type cut struct {
+	*store.Store
+	applyDecision func() error
+	advance       func() error
+	begin         func() error // after the store's own
+	finish        func() error
+	finishAttempt func() error
+	setContact    func() error
+}
+
+func (c *cut) ApplyDecision(ctx context.Context, id uuid.UUID, v int64, d threat.RespondDecision) (threat.Response, error) {
+	if c.applyDecision != nil {
+		if err := c.applyDecision(); err != nil {
+			return threat.Response{}, err
+		}
+	}
+	return c.Store.ApplyDecision(ctx, id, v, d)
+}
+
+func (c *cut) AdvanceCursor(ctx context.Context, id uuid.UUID, seq int64) error {
+	if c.advance != nil {
+		if err := c.advance(); err != nil {
+			return err
+		}
+	}
+	return c.Store.AdvanceCursor(ctx, id, seq)
+}
+
+func (c *cut) BeginSend(ctx context.Context, id uuid.UUID, call time.Duration) (threat.Claim, bool, error) {
+	claim, ok, err := c.Store.BeginSend(ctx, id, call)
+	if err == nil && c.begin != nil {
+		err = c.begin()
+	}
+	return claim, ok && err == nil, err
+}
+
+func (c *cut) FinishClaim(ctx context.Context, id uuid.UUID, r threat.ClaimResult) error {
+	if c.finish != nil {
+		if err := c.finish(); err != nil {
+			return err
+		}
+	}
+	return c.Store.FinishClaim(ctx, id, r)
+}
+
+func (c *cut) FinishAttempt(ctx context.Context, id uuid.UUID, s threat.AttemptState, provider, text string) error {
+	if c.finishAttempt != nil {
+		if err := c.finishAttempt(); err != nil {
+			return err
+		}
+	}
+	return c.Store.FinishAttempt(ctx, id, s, provider, text)
+}
+
+func (c *cut) SetContact(ctx context.Context, id uuid.UUID, to threat.ContactState, why string) (threat.Case, error) {
+	if c.setContact != nil {
+		if err := c.setContact(); err != nil {
+			return threat.Case{}, err
+		}
+	}
+	return c.Store.SetContact(ctx, id, to, why)
+}
+
+func (c *cut) wrap(s *store.Store) activities.Store { c.Store = s; return c }
+
+// times answers an error a number of times, then nothing.
+func times(n int, err error) func() error {
+	return func() error {
+		if n <= 0 {
+			return nil
+		}
+		n--
+		return err
+	}
+}
+
+var errCrash = errors.New("the process was killed here")
+
+func unknown() error { return threat.Faultf(threat.Unknown, "no answer came") }
+
+func TestThreeStalesAskPeople(t *testing.T) {
+	c := &cut{applyDecision: times(3, threat.Faultf(threat.Stale, "the settings changed"))}
+	h := newHouse(t, threat.ModeAuthorize, c.wrap)
+	w := h.wall("wall")
+	h.contacts([]*phone{h.phone("pager", true)})
+	k := h.detect()
+	h.play(time.Second)
+	r := h.last(k)
+	require.Equal(t, threat.ResponseAsked, r.State, r.Why)
+	require.Equal(t, 3, r.Stales)
+	q, err := h.s.Request(h.ctx, r.RequestID.UUID)
+	require.NoError(t, err)
+	require.Equal(t, threat.Approvers{Roles: []threat.Role{threat.Contact}, Needed: 1, FourEyes: true}, q.Approvers)
+	require.Zero(t, w.seen("apply"))
+	h.vote(r, threat.VerdictApprove)
+	h.play(3 * time.Second)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State, h.last(k).Why)
+	h.sound()
+}
+
+func TestAWiderModeLetsGoWhatWaits(t *testing.T) {
+	h := newHouse(t, threat.ModeCollaborate)
+	w := h.wall("wall")
+	k := h.detect()
+	h.play(time.Minute)
+	require.Equal(t, threat.ResponseAsked, h.last(k).State)
+	storetest.SetMode(t, h.s, h.tenant, threat.ModeAuthorize)
+	h.play(3 * time.Second)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State, h.last(k).Why)
+	require.Equal(t, 1, w.seen("apply"))
+	h.sound()
+}
+
+func TestAStopDeniesWhatWaitsAndReleasesStillWork(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	k := h.detect()
+	h.play(3 * time.Second)
+	held := h.last(k)
+	require.Equal(t, threat.ResponseHeld, held.State)
+	_, err := h.s.SetStop(h.ctx, h.tenant.ID, true, "a drill", threat.SystemActor)
+	require.NoError(t, err)
+	h.detectAnd([]func(*threat.Triage){propose("203.0.113.67")})
+	h.play(time.Minute)
+	require.Equal(t, threat.ResponseDenied, h.last(k).State)
+	require.Equal(t, 1, w.seen("apply"))
+	_, err = h.s.EndHold(h.ctx, held.ID, "taken back by hand", "person:x")
+	require.NoError(t, err)
+	h.play(3 * time.Second)
+	require.Equal(t, threat.ResponseReleased, h.responses(k)[0].State)
+	require.Empty(t, w.holds(attacker))
+	h.sound()
+}
+
+func TestAStopBetweenTheClaimAndTheSendingLetsNothingOut(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	k := h.detect()
+	// The step claims and plans the sending; the stop comes before the task runs.
+	for h.counted["claim act granted"] == 0 {
+		nudges, err := h.s.LeaseNudges(h.ctx, "test", 10, 10, time.Minute)
+		require.NoError(t, err)
+		require.NoError(t, h.s.DoneNudges(h.ctx, "test", nudges))
+		for _, n := range nudges {
+			for again := true; again; {
+				next, err := h.subjects[n.Kind].Step(h.ctx, activities.Subject{ID: n.SubjectID, TenantID: n.TenantID})
+				require.NoError(t, err)
+				again = next.Again
+			}
+		}
+	}
+	_, err := h.s.SetStop(h.ctx, h.tenant.ID, true, "a drill", threat.SystemActor)
+	require.NoError(t, err)
+	h.restart()
+	h.play(2 * time.Minute)
+	require.Zero(t, w.seen("apply"))
+	require.Equal(t, threat.ResponseDenied, h.last(k).State, h.last(k).Why)
+	h.sound()
+}
+
+func TestASlowProductIsReadWhenItHasHadItsTime(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("slow")
+	k := h.detect()
+	h.play(7 * time.Second)
+	require.Zero(t, w.seen("read"))
+	require.Equal(t, threat.ResponseActing, h.last(k).State)
+	h.play(2 * time.Second)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State)
+	h.sound()
+}
+
+func TestWhatMayHaveHappenedIsReadAndNotRepeated(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	w.after = unknown()
+	k := h.detect()
+	h.play(3 * time.Second)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State, h.last(k).Why)
+	require.Equal(t, 1, w.seen("apply"))
+	require.Equal(t, 1, h.counted["send act unknown"])
+	require.Len(t, h.claims(h.last(k)), 1)
+	h.sound()
+}
+
+func TestWhatDidNotHappenIsClaimedAnewInANewGeneration(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	w.before = unknown()
+	k := h.detect()
+	h.play(10 * time.Second)
+	r := h.last(k)
+	require.Equal(t, threat.ResponseHeld, r.State, r.Why)
+	require.Equal(t, int64(2), r.Holders[0].Generation)
+	require.Equal(t, 2, w.seen("apply"))
+	h.sound()
+}
+
+func TestAKillAfterTheSendingIsSettledByReading(t *testing.T) {
+	c := &cut{finish: times(1, errCrash)}
+	h := newHouse(t, threat.ModeAuthorize, c.wrap)
+	w := h.wall("wall")
+	k := h.detect()
+	h.play(500 * time.Millisecond)
+	require.NotEmpty(t, w.holds(attacker))
+	require.Equal(t, threat.ResponseActing, h.last(k).State)
+	h.restart()
+	h.play(10 * time.Second)
+	require.Equal(t, threat.ResponseActing, h.last(k).State, "the sender may still be in its call")
+	h.play(10 * time.Second)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State, h.last(k).Why)
+	require.Equal(t, 1, w.seen("apply"))
+	h.sound()
+}
+
+func TestAKillBeforeTheSendingIsSettledByReading(t *testing.T) {
+	c := &cut{begin: times(1, errCrash)}
+	h := newHouse(t, threat.ModeAuthorize, c.wrap)
+	w := h.wall("wall")
+	k := h.detect()
+	h.play(500 * time.Millisecond)
+	require.Zero(t, w.seen("apply"))
+	h.restart()
+	h.play(time.Minute)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State, h.last(k).Why)
+	require.Equal(t, 1, w.seen("apply"))
+	require.Equal(t, int64(2), h.last(k).Holders[0].Generation)
+	h.sound()
+}
+
+func TestALyingDeviceIsFoundOut(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	w.lies = true
+	k := h.detect()
+	h.play(5 * time.Minute)
+	r := h.last(k)
+	require.Equal(t, threat.ResponseFailed, r.State)
+	require.Contains(t, r.Why, "the device does not show it")
+	require.Equal(t, 3, w.seen("apply"), "a generation each")
+	require.Equal(t, threat.ThreatActive, h.theCase(k).Threat)
+	require.Equal(t, 1, h.paged("failed"))
+	w.lies = false
+	h.detect()
+	h.play(5 * time.Second)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State, "a new detection begins a new round")
+	require.Equal(t, 2, h.last(k).Round)
+	h.sound()
+}
+
+func TestADeviceThatSaysNoForGoodIsNotTriedOn(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	w.apply = func() error { return threat.Faultf(threat.Unsupported, "this model cannot") }
+	k := h.detect()
+	h.play(time.Minute)
+	require.Equal(t, threat.ResponseFailed, h.last(k).State)
+	require.Equal(t, 1, w.seen("apply"))
+}
+
+func TestADeviceThatIsAwayIsTriedLater(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	w.apply = times(3, &threat.Fault{Kind: threat.Unavailable, What: "nobody answers"})
+	k := h.detect()
+	h.play(2 * time.Minute)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State, h.last(k).Why)
+	require.Equal(t, 4, w.seen("apply"))
+	h.sound()
+}
+
+func TestADeviceThatWantsToBeLeftAloneIs(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	w.apply = times(1, &threat.Fault{Kind: threat.RateLimited, What: "too many", RetryAfter: 90 * time.Second})
+	k := h.detect()
+	h.play(85 * time.Second)
+	require.Equal(t, 1, w.seen("apply"))
+	h.play(10 * time.Second)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State, h.last(k).Why)
+}
+
+func TestADeviceThatCannotBeReadKeepsItsStateAndIsTold(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	w.read = func() error { return threat.Faultf(threat.Unavailable, "nobody answers") }
+	k := h.detect()
+	h.play(10 * time.Minute)
+	require.Equal(t, threat.ResponseActing, h.last(k).State, "nothing is called contained before the device said so")
+	require.Equal(t, threat.ThreatActive, h.theCase(k).Threat)
+	require.Equal(t, 1, h.paged("cannot be read"))
+	require.Equal(t, 1, w.seen("apply"))
+	reads := w.seen("read")
+	require.Less(t, reads, 20, "it is asked less and less often")
+	w.read = nil
+	h.play(6 * time.Minute)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State)
+	h.sound()
+}
+
+func TestAHeldResponseThatCannotBeReadStaysHeld(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	k := h.detect()
+	h.play(3 * time.Second)
+	w.read = func() error { return threat.Faultf(threat.Unavailable, "nobody answers") }
+	h.play(30 * time.Minute)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State)
+	require.Equal(t, 1, h.paged("cannot be read"))
+	w.read = nil
+	h.play(6 * time.Minute)
+	before := w.seen("read")
+	h.play(20 * time.Minute)
+	require.InDelta(t, 4, w.seen("read")-before, 1, "back to every five minutes")
+	h.sound()
+}
+
+func TestDriftIsSeenAndPutRight(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	k := h.detect()
+	h.play(3 * time.Second)
+	until := *h.last(k).HoldUntil
+	w.lose(attacker)
+	h.play(7 * time.Minute)
+	r := h.last(k)
+	require.Equal(t, threat.ResponseHeld, r.State, r.Why)
+	require.NotEmpty(t, w.holds(attacker))
+	require.Equal(t, int64(2), r.Holders[0].Generation)
+	require.Equal(t, until, *r.HoldUntil, "the same right, and the same end")
+	require.Equal(t, threat.ThreatContained, h.theCase(k).Threat)
+	h.sound()
+}
+
+func TestWhatStoodThereBeforeUsIsAdoptedAndStays(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	w.put(attacker, "an administrator's")
+	k := h.detect()
+	h.play(3 * time.Second)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State, h.last(k).Why)
+	h.play(4*time.Hour + time.Minute)
+	require.Equal(t, threat.ResponseReleased, h.last(k).State)
+	require.Equal(t, "an administrator's", w.holds(attacker))
+	require.Zero(t, w.seen("remove"))
+	h.sound()
+}
+
+func TestTwoCasesShareOneEffect(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	one := h.detectAnd([]func(*threat.Triage){propose(attacker)}, storetest.Observing("198.51.100.1"))
+	h.play(3 * time.Second)
+	two := h.detectAnd([]func(*threat.Triage){propose(attacker)}, storetest.Observing("198.51.100.2"))
+	require.NotEqual(t, one.ID, two.ID)
+	h.play(time.Hour)
+	require.Equal(t, threat.ResponseHeld, h.last(two).State, h.last(two).Why)
+	require.Equal(t, threat.ThreatContained, h.theCase(two).Threat)
+	require.Equal(t, 1, w.seen("apply"))
+	_, err := h.s.EndHold(h.ctx, h.last(one).ID, "taken back", "person:x")
+	require.NoError(t, err)
+	h.play(time.Minute)
+	require.Equal(t, threat.ResponseReleased, h.last(one).State)
+	require.NotEmpty(t, w.holds(attacker), "the other case still wants it")
+	_, err = h.s.EndHold(h.ctx, h.last(two).ID, "taken back", "person:x")
+	require.NoError(t, err)
+	h.play(time.Minute)
+	require.Equal(t, threat.ResponseReleased, h.last(two).State)
+	require.Empty(t, w.holds(attacker))
+	require.Equal(t, 1, w.seen("remove"))
+	h.sound()
+}
+
+func TestWhoWaitsForAnAbandonedClaimSettlesIt(t *testing.T) {
+	c := &cut{finish: times(1, errCrash)}
+	h := newHouse(t, threat.ModeAuthorize, c.wrap)
+	w := h.wall("wall")
+	one := h.detectAnd([]func(*threat.Triage){propose(attacker)}, storetest.Observing("198.51.100.1"))
+	h.play(500 * time.Millisecond)
+	two := h.detectAnd([]func(*threat.Triage){propose(attacker)}, storetest.Observing("198.51.100.2"))
+	// The first response's workflow is gone and does not come back.
+	gone := h.last(one)
+	delete(h.live, activities.KindResponse+gone.ID.String())
+	h.play(2 * time.Minute)
+	require.Equal(t, threat.ResponseHeld, h.last(two).State, h.last(two).Why)
+	require.Equal(t, 1, w.seen("apply"))
+	h.sound()
+}
+
+func TestAFailedReleaseIsTriedForEver(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	k := h.detect()
+	h.play(3 * time.Second)
+	w.remove = func() error { return threat.Faultf(threat.Forbidden, "not allowed") }
+	_, err := h.s.EndHold(h.ctx, h.last(k).ID, "taken back", "person:x")
+	require.NoError(t, err)
+	h.play(time.Hour)
+	require.Equal(t, 1, h.paged("cannot be taken back"))
+	require.NotEmpty(t, w.holds(attacker))
+	require.Greater(t, w.seen("remove"), 10)
+	require.Less(t, w.seen("remove"), 30)
+	w.remove = nil
+	h.play(6 * time.Minute)
+	require.Equal(t, threat.ResponseReleased, h.last(k).State)
+	require.Empty(t, w.holds(attacker))
+	h.sound()
+}
+
+func TestAReleaseWithoutAnAnswerIsRead(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	k := h.detect()
+	h.play(3 * time.Second)
+	w.remove = times(1, unknown())
+	_, err := h.s.EndHold(h.ctx, h.last(k).ID, "taken back", "person:x")
+	require.NoError(t, err)
+	h.play(time.Minute)
+	require.Equal(t, threat.ResponseReleased, h.last(k).State, h.last(k).Why)
+	require.Empty(t, w.holds(attacker))
+	require.Equal(t, 2, w.seen("remove"), "a read showed it still there")
+	h.sound()
+}
+
+func TestAKillWhileReleasing(t *testing.T) {
+	c := &cut{}
+	h := newHouse(t, threat.ModeAuthorize, c.wrap)
+	w := h.wall("wall")
+	k := h.detect()
+	h.play(3 * time.Second)
+	c.finish = times(1, errCrash)
+	_, err := h.s.EndHold(h.ctx, h.last(k).ID, "taken back", "person:x")
+	require.NoError(t, err)
+	h.play(500 * time.Millisecond)
+	h.restart()
+	h.play(time.Minute)
+	require.Equal(t, threat.ResponseReleased, h.last(k).State, h.last(k).Why)
+	require.Equal(t, 1, w.seen("remove"))
+	h.sound()
+}
+
+func TestADisabledConnectionFailsTheResponseAloud(t *testing.T) {
+	h := newHouse(t, threat.ModeCollaborate)
+	w := h.wall("wall")
+	k := h.detect()
+	h.play(time.Second)
+	c, err := h.s.Connection(h.ctx, w.id)
+	require.NoError(t, err)
+	c.Enabled = false
+	_, err = h.s.PutConnection(h.ctx, threat.SystemActor, c)
+	require.NoError(t, err)
+	h.vote(h.last(k), threat.VerdictApprove)
+	h.play(time.Minute)
+	require.Equal(t, threat.ResponseFailed, h.last(k).State, h.last(k).Why)
+	require.Equal(t, 1, h.paged("disabled"))
+	h.sound()
+}
+
+func TestASpentBudgetPagesAndFails(t *testing.T) {
+	h := newHouse(t, threat.ModeCollaborate)
+	h.wall("wall")
+	one := 5
+	h.settings(tenant.Settings{BudgetContain: &one})
+	k := h.detectAnd([]func(*threat.Triage){propose("203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4", "203.0.113.5", "203.0.113.6")})
+	h.play(time.Second)
+	for _, r := range h.responses(k) {
+		h.vote(r, threat.VerdictApprove)
+	}
+	h.play(5 * time.Second)
+	states := map[threat.ResponseState]int{}
+	for _, r := range h.responses(k) {
+		states[r.State]++
+	}
+	require.Equal(t, map[threat.ResponseState]int{threat.ResponseHeld: 4, threat.ResponseFailed: 2}, states, "a fifth is kept for critical cases")
+	require.Equal(t, 2, h.paged("budget"))
+	h.sound()
+}
+
+func TestOneOfTwoDevicesIsToldAsAPart(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	good, bad := h.wall("wall"), h.wall("wall")
+	bad.apply = func() error { return threat.Faultf(threat.Unsupported, "this model cannot") }
+	k := h.detect()
+	h.play(time.Minute)
+	r := h.last(k)
+	require.Equal(t, threat.ResponseHeld, r.State)
+	require.Contains(t, r.Why, "partial: 1 of 2")
+	require.NotEmpty(t, good.holds(attacker))
+	require.Equal(t, threat.ThreatActive, h.theCase(k).Threat, "a part is not contained")
+	require.Equal(t, 1, h.paged("a part of its devices"))
+	h.sound()
+}
+
+func TestWhoIsAskedAnewIsLookedAfterOnWhatHoldsAlready(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	one, two := h.wall("wall"), h.wall("wall")
+	k := h.detect()
+	h.play(3 * time.Second)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State)
+	storetest.SetMode(t, h.s, h.tenant, threat.ModeCollaborate)
+	two.lose(attacker)
+	h.play(7 * time.Minute)
+	r := h.last(k)
+	require.Equal(t, threat.ResponseAsked, r.State, "the old right is gone: %s", r.Why)
+	require.NotEmpty(t, one.holds(attacker), "and frees nobody")
+	before := one.seen("read")
+	h.play(15 * time.Minute)
+	require.Greater(t, one.seen("read"), before, "what holds is read on")
+	h.vote(r, threat.VerdictApprove)
+	h.play(3 * time.Second)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State, h.last(k).Why)
+	require.NotEmpty(t, two.holds(attacker))
+	require.Equal(t, threat.ThreatContained, h.theCase(k).Threat)
+	h.play(5 * time.Hour)
+	require.Equal(t, threat.ResponseReleased, h.last(k).State, h.last(k).Why)
+	require.Empty(t, one.holds(attacker))
+	require.Empty(t, two.holds(attacker))
+	h.sound()
+}
+
+func TestALeaseHardlyLongerThanACall(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	h.settings(tenant.Settings{Lease: tenant.In(16 * time.Second), Call: tenant.In(15 * time.Second)})
+	k := h.detect()
+	h.play(5 * time.Second)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State, h.last(k).Why)
+	require.Equal(t, 1, w.seen("apply"))
+}
+
+func TestSecondsOfAnAcceleratedRun(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	h.settings(tenant.Settings{BlockFor: tenant.In(2 * time.Second), Reverify: tenant.In(500 * time.Millisecond), RequestOpen: tenant.In(time.Second),
+		StepWait: tenant.In(300 * time.Millisecond), Settle: tenant.In(100 * time.Millisecond)})
+	k := h.detect()
+	h.play(1500 * time.Millisecond)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State, h.last(k).Why)
+	h.play(4 * time.Second)
+	require.Equal(t, threat.ResponseReleased, h.last(k).State, h.last(k).Why)
+	require.Empty(t, w.holds(attacker))
+	h.sound()
+}
