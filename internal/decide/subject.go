@@ -159,3 +159,13 @@ func usable(set tenant.Settings) tenant.Settings {
 	}
 	return set
 }
+
+// Subject reports whether a case names a person as its subject: such a one is told nothing of it and decides nothing.
+// Faults are the store's.
+func (s *Service) Subject(ctx context.Context, caseID uuid.UUID, p threat.Person) (bool, error) {
+	sub, err := s.subjectsOf(ctx, caseID)
+	if err != nil {
+		return false, err
+	}
+	return sub.person(p), nil
+}
