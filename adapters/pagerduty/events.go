@@ -100,8 +100,8 @@ func (p *PagerDuty) enqueue(ctx context.Context, e event) (adapters.Delivery, er
 			What: "PagerDuty's answer is not the acceptance that was expected: " + said.Status + " " + said.Message})
 	}
 	if said.DedupKey != "" && said.DedupKey != e.DedupKey {
-		return adapters.Delivery{}, p.redact.Fault(&threat.Fault{Kind: threat.Unknown, What: "PagerDuty accepted another key than was sent",
-			Next: "see that base_url is PagerDuty's"})
+		return adapters.Delivery{}, p.redact.Fault(&threat.Fault{Kind: threat.Unknown, Next: "see that base_url is PagerDuty's",
+			What: "PagerDuty accepted another key than was sent"})
 	}
 	return adapters.Delivery{Accepted: true, ProviderID: e.DedupKey, Detail: p.redact.Text(said.Message)}, nil
 }

@@ -25,8 +25,8 @@ var Info = adapters.Info{Name: "pagerduty", Title: "PagerDuty",
 	Secret: "the routing key of an Events API v2 integration and, behind a blank, the signing secret of a v3 webhook subscription; " +
 		"without the second no answer comes back, and a call never counts towards unreachable",
 	Settings: []adapters.Setting{
-		{Name: "base_url", Meaning: "where events go, when it is not PagerDuty's own address (the EU's is https://events.eu.pagerduty.com/v2)",
-			Default: DefaultBase},
+		{Name: "base_url", Default: DefaultBase,
+			Meaning: "where events go, when it is not PagerDuty's own address (the EU's is https://events.eu.pagerduty.com/v2)"},
 		{Name: "compromised", Meaning: "true keeps messages off this channel, while it may be in an attacker's hands", Default: "false"},
 	},
 }
@@ -62,7 +62,8 @@ func Open(c threat.Connection, secret string, o Options) (*PagerDuty, error) {
 	if base == "" {
 		base = DefaultBase
 	}
-	client, err := adapters.NewClient(adapters.ClientOptions{Base: base, Transport: o.Transport, Secrets: secrets(key, signing), Now: o.Now})
+	client, err := adapters.NewClient(adapters.ClientOptions{Base: base, Transport: o.Transport, Now: o.Now,
+		Secrets: secrets(key, signing)})
 	if err != nil {
 		return nil, &threat.Fault{Kind: threat.Invalid, Place: "/settings/base_url",
 			What: "base_url is not an http or https URL without credentials, query and fragment"}

@@ -122,7 +122,8 @@ func read(body []byte, now time.Time) (Webhook, error) {
 	case len(e.Data.Key) > 255:
 		return bad("an incident's key is longer than 255 characters", "/event/data/incident_key")
 	}
-	w := Webhook{EventID: threat.Inert(e.ID, 128), Type: threat.Inert(e.Type, 128), DedupKey: threat.Inert(e.Data.Key, 255), At: e.At.UTC()}
+	w := Webhook{EventID: threat.Inert(e.ID, 128), Type: threat.Inert(e.Type, 128), DedupKey: threat.Inert(e.Data.Key, 255),
+		At: e.At.UTC()}
 	if e.Agent != nil {
 		w.Agent, w.AgentID = threat.Inert(e.Agent.Summary, 100), threat.Inert(e.Agent.ID, 64)
 	}

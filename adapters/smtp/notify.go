@@ -103,8 +103,8 @@ func (c *conversation) greet(ctx context.Context) (err error) {
 	}
 	if c.s.tls == TLSStart {
 		if ok, _ := c.client.Extension("STARTTLS"); !ok {
-			return &threat.Fault{Kind: threat.Unavailable, What: "the mail server offers no encryption (STARTTLS), which the connection demands",
-				Next: "see who answers there, and set tls to what the server offers"}
+			return &threat.Fault{Kind: threat.Unavailable, Next: "see who answers there, and set tls to what the server offers",
+				What: "the mail server offers no encryption (STARTTLS), which the connection demands"}
 		}
 		if err := c.client.StartTLS(secured); err != nil {
 			return c.s.fault(encrypting, err)
@@ -202,7 +202,8 @@ func (s *SMTP) fault(at stage, err error) error {
 	case errors.As(err, &cert), errors.As(err, &unknown):
 		f.What, f.Next = "the mail server's certificate is not one that is trusted here", "set ca to the certificate that signed it"
 	case at == sending:
-		f.Kind, f.What, f.Next = threat.Unknown, "the mail server was given the message and did not answer", "do not send it again by itself"
+		f.Kind, f.What = threat.Unknown, "the mail server was given the message and did not answer"
+		f.Next = "do not send it again by itself"
 	case at == signingIn && !errors.As(err, &broken):
 		f.Kind, f.What = threat.Unauthenticated, "signing in at the mail server failed: "+err.Error()
 	}

@@ -82,6 +82,7 @@ func start(t *testing.T, implicit, auths bool) *server {
 	t.Cleanup(func() {
 		close(s.gone)
 		require.NoError(t, srv.Close())
+		_ = l.Close() // where the server was closed before it came to listen, it does not know of it
 		<-done
 	})
 	return s

@@ -81,7 +81,8 @@ func Open(c threat.Connection, secret string, o Options) (*SMTP, error) {
 	if !ok {
 		return bad("tls", "tls is none, starttls or tls")
 	}
-	if s.host == "" || len(s.host) > 253 || strings.ContainsAny(s.host, " /@\r\n\t\x00") || net.ParseIP(s.host) == nil && strings.Contains(s.host, ":") {
+	if s.host == "" || len(s.host) > 253 || strings.ContainsAny(s.host, " /@\r\n\t\x00") ||
+		net.ParseIP(s.host) == nil && strings.Contains(s.host, ":") {
 		return bad("host", "not a mail server's name or address; its port stands in port")
 	}
 	if v := c.Settings["port"]; v != "" {

@@ -51,12 +51,14 @@ func (s *Service) fits(ctx context.Context, k threat.Token) error {
 	}
 	for kind, r := range kindRoles {
 		if k.Role == r && k.Kind != kind {
-			return &threat.Fault{Kind: threat.Invalid, Place: "/kind", What: "the role " + string(r) + " takes a token of the kind " + string(kind)}
+			return &threat.Fault{Kind: threat.Invalid, Place: "/kind",
+				What: "the role " + string(r) + " takes a token of the kind " + string(kind)}
 		}
 	}
 	if !k.ConnectionID.Valid {
 		if k.Kind == threat.TokenFirewall {
-			return &threat.Fault{Kind: threat.Invalid, Place: "/connection_id", What: "a firewall's token names the connection whose lists it fetches"}
+			return &threat.Fault{Kind: threat.Invalid, Place: "/connection_id",
+				What: "a firewall's token names the connection whose lists it fetches"}
 		}
 		return nil
 	}

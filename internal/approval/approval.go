@@ -51,7 +51,8 @@ type Decider interface {
 
 // Planner gives the connections of a tenant through which a verb reaches a target, sorted, and in words those that it left
 // out. Unsupported when the verb or the target is none.
-type Planner func(ctx context.Context, tenant uuid.UUID, verb string, target threat.Target) (connections []uuid.UUID, leftOut string, err error)
+type Planner func(ctx context.Context, tenant uuid.UUID, verb string, target threat.Target) (connections []uuid.UUID,
+	leftOut string, err error)
 
 // Metrics counts clicks. Implementations are safe for use by several goroutines.
 type Metrics interface {

@@ -39,8 +39,8 @@ func (d *Door) Decide(ctx context.Context, click threat.Click) (threat.ClickAnsw
 		d.deps.Log.WarnContext(ctx, "a click was decided, and what came of it could not be read again", "request", click.RequestID,
 			"kind", threat.KindOf(err))
 	}
-	d.deps.Log.InfoContext(ctx, "a click", "request", click.RequestID, "case", req.CaseID, "actor", click.Caller.Actor(), "verdict", click.Verdict,
-		"surface", click.Caller.Surface, "accepted", answer.Accepted, "refusal", answer.Refusal)
+	d.deps.Log.InfoContext(ctx, "a click", "request", click.RequestID, "case", req.CaseID, "actor", click.Caller.Actor(),
+		"verdict", click.Verdict, "surface", click.Caller.Surface, "accepted", answer.Accepted, "refusal", answer.Refusal)
 	if d.deps.Metrics != nil {
 		d.deps.Metrics.Click(click.Caller.Surface, click.Verdict, answer.Refusal, d.deps.Now().Sub(begun))
 	}

@@ -104,7 +104,8 @@ func (s said) accepted(a threat.ClickAnswer) string {
 	what := s.action()
 	switch s.click.Verdict {
 	case threat.VerdictMore:
-		return fmt.Sprintf("We see that you ask for more. Nothing is decided by it; the request stays open until %s.", clock(s.req.ExpiresAt, s.now))
+		return fmt.Sprintf("We see that you ask for more. Nothing is decided by it; the request stays open until %s.",
+			clock(s.req.ExpiresAt, s.now))
 	case threat.VerdictDeny:
 		if end {
 			return fmt.Sprintf("Not released: the measure, to %s, is held for %s more.", what, span(s.seconds()))
@@ -112,8 +113,8 @@ func (s said) accepted(a threat.ClickAnswer) string {
 		return fmt.Sprintf("Denied: we do not %s.", what)
 	case threat.VerdictNarrow:
 		if a.Have >= a.Need {
-			return fmt.Sprintf("Approved, narrower: we %s for %s on %s. You see when the device has confirmed it.", what, span(s.narrowed()),
-				plural(s.devices(), "device"))
+			return fmt.Sprintf("Approved, narrower: we %s for %s on %s. You see when the device has confirmed it.", what,
+				span(s.narrowed()), plural(s.devices(), "device"))
 		}
 		return "A narrower request took the place of this one, with your approval." + s.count()
 	}

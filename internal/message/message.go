@@ -86,10 +86,12 @@ func Attempt(f Facts) Message {
 	}
 	sections = append(sections, section{Heading: w.say(headSilence), Lines: w.silence()})
 	if f.AckLink != "" {
-		sections = append(sections, section{Heading: w.say(headAck), Lines: []string{w.say(ackMeans)}, Link: f.AckLink, Words: w.say(ackWords)})
+		sections = append(sections, section{Heading: w.say(headAck), Lines: []string{w.say(ackMeans)}, Link: f.AckLink,
+			Words: w.say(ackWords)})
 	}
 	if f.CaseLink != "" {
-		sections = append(sections, section{Heading: w.say(headCase), Lines: []string{w.say(caseMeans)}, Link: f.CaseLink, Words: w.say(caseWords)})
+		sections = append(sections, section{Heading: w.say(headCase), Lines: []string{w.say(caseMeans)}, Link: f.CaseLink,
+			Words: w.say(caseWords)})
 	}
 	return w.message(w.subject(subjectAttempt), sections)
 }
@@ -104,7 +106,8 @@ func Resolve(f Facts) Message {
 		sections = append(sections, section{Heading: w.say(headDid), Lines: lines})
 	}
 	if f.CaseLink != "" {
-		sections = append(sections, section{Heading: w.say(headCase), Lines: []string{w.say(caseMeans)}, Link: f.CaseLink, Words: w.say(caseWords)})
+		sections = append(sections, section{Heading: w.say(headCase), Lines: []string{w.say(caseMeans)}, Link: f.CaseLink,
+			Words: w.say(caseWords)})
 	}
 	return w.message(w.subject(subjectResolve), sections)
 }

@@ -81,7 +81,8 @@ func (w writer) did() []string {
 			k = doneInForce
 		}
 		line := w.say(k, "{action}", w.action(r.Verb, []threat.Target{r.Target}), "{until}", until)
-		if why := inert(r.Why, maxWhy); why != "" && (r.State.Terminal() || r.State == threat.ResponseHeld || r.State == threat.ResponseActing) {
+		tells := r.State.Terminal() || r.State == threat.ResponseHeld || r.State == threat.ResponseActing
+		if why := inert(r.Why, maxWhy); why != "" && tells {
 			line += " " + w.say(because, "{why}", why)
 		}
 		out = append(out, line)
@@ -117,7 +118,8 @@ func (w writer) ask() []string {
 		if len(r.Body.Connections) == 1 {
 			many = askConnection
 		}
-		out = append(out, w.say(k, "{action}", w.action(r.Body.Verb, r.Body.Targets), "{duration}", span(time.Duration(r.Body.Seconds)*time.Second),
+		out = append(out, w.say(k, "{action}", w.action(r.Body.Verb, r.Body.Targets),
+			"{duration}", span(time.Duration(r.Body.Seconds)*time.Second),
 			"{connections}", w.say(many, "{n}", strconv.Itoa(len(r.Body.Connections))), "{until}", w.at(r.ExpiresAt)))
 		for _, why := range r.Reasons[:min(len(r.Reasons), 3)] {
 			out = append(out, w.say(because, "{why}", inert(why, maxWhy)))
