@@ -332,9 +332,6 @@ func (k *call) roles(org uuid.UUID) ([]threat.Role, error) {
 
 // involved reports whether the caller is a subject of a case. The provider's own people and auditors are none.
 func (k *call) involved(c threat.Case) (bool, error) {
-	if k.deps.Involved == nil {
-		return false, nil
-	}
 	roles, err := k.roles(c.TenantID)
 	if err != nil {
 		return false, err
@@ -346,6 +343,18 @@ func (k *call) involved(c threat.Case) (bool, error) {
 		}
 	}
 	return k.deps.Involved(k.ctx(), k.caller, c.ID)
+}
+
+// caseName gives how a case is called; nothing when the caller is a subject of it.
+func (k *call) caseName(id uuid.UUID) (string, error) {
+	c, err := k.deps.Store.Case(k.ctx(), id)
+	if err != nil {
+		return "", err
+	}
+	if in, err := k.involved(c); err != nil || in {
+		return "", err
+	}
+	return c.Name(), nil
 }
 
 // name gives a person's name, inert.

@@ -197,8 +197,9 @@ func showCase(k *call) error {
 		return err
 	}
 	p := &casePage{frame: k.frame(c.Name()+" "+threat.Inert(c.Title, maxName), "/cases"), ID: c.ID.String(), Name: c.Name(),
-		Heading: threat.Inert(c.Title, 300), Tenant: threat.Inert(o.Name, maxName), Slug: o.Slug, Severity: severityWord(c.Severity),
-		Threat: threatWord(c.Threat), Contact: contactWord(c.Contact), MayWrite: c.Open() && k.may("case.write", c.TenantID)}
+		Heading: threat.Inert(c.Title, 300), Tenant: threat.Inert(o.Name, maxName), Slug: o.Slug,
+		Severity: severityWord(c.Severity),
+		Threat:   threatWord(c.Threat), Contact: contactWord(c.Contact), MayWrite: c.Open() && k.may("case.write", c.TenantID)}
 	p.live(c.ID.String())
 	p.Simulated = o.Simulated || c.Simulated
 	p.Opened = p.When(c.OpenedAt)
@@ -208,7 +209,7 @@ func showCase(k *call) error {
 	}
 	if c.Acknowledged(k.now) {
 		m := p.When(*c.AckUntil)
-		p.AckUntil, p.AckBy, p.AckMine = &m, k.actor(c.AckBy), c.AckBy == k.caller.Actor()
+		p.AckUntil, p.AckBy, p.AckMine = &m, k.actorOrName(c.AckBy), c.AckBy == k.caller.Name
 	}
 	for _, fill := range []func(*call, threat.Case) error{p.rights, p.waiting, p.responses, p.timeline, p.detections,
 		p.escalations, p.decisions} {
@@ -307,8 +308,9 @@ func (p *casePage) detections(k *call, c threat.Case) error {
 const observablesShown = 24
 
 func (p *casePage) detection(d threat.Detection) detectionRow {
-	row := detectionRow{ID: d.ID.String(), Seq: d.Seq, Title: threat.Inert(d.Title, maxText), Severity: severityWord(d.Severity),
-		Product: threat.Inert(d.Product, maxName), At: p.When(d.At), Received: p.When(d.ReceivedAt),
+	row := detectionRow{ID: d.ID.String(), Seq: d.Seq, Title: threat.Inert(d.Title, maxText),
+		Severity: severityWord(d.Severity),
+		Product:  threat.Inert(d.Product, maxName), At: p.When(d.At), Received: p.When(d.ReceivedAt),
 		Observables: observableRows(d.Observables, observablesShown), More: max(len(d.Observables)-observablesShown, 0)}
 	for _, t := range d.Techniques {
 		row.Techniques = append(row.Techniques, threat.Inert(t, 40))
@@ -328,7 +330,8 @@ func (p *casePage) detection(d threat.Detection) detectionRow {
 }
 
 var questionWords = map[threat.Question]string{threat.AskTriage: "How bad is it?", threat.AskEscalate: "Whom do we tell?",
-	threat.AskRespond: "May this be done?", threat.AskApprove: "May this person decide?", threat.AskAccess: "May this caller do it?"}
+	threat.AskRespond: "May this be done?", threat.AskApprove: "May this person decide?",
+	threat.AskAccess: "May this caller do it?"}
 
 func (p *casePage) decisions(k *call, c threat.Case) error {
 	list, err := k.deps.Store.DecisionsOfCase(k.ctx(), c.ID)
@@ -336,7 +339,8 @@ func (p *casePage) decisions(k *call, c threat.Case) error {
 		return err
 	}
 	for _, d := range list {
-		row := decisionRow{ID: d.ID.String(), Question: questionWords[d.Question], Subject: p.subject(d.SubjectID), At: p.When(d.At),
+		row := decisionRow{ID: d.ID.String(), Question: questionWords[d.Question], Subject: p.subject(d.SubjectID),
+			At:    p.When(d.At),
 			Rules: inertRules(d.Rules), Fault: threat.Inert(d.Fault, maxText), Revision: threat.Inert(d.Revision, 12)}
 		for _, r := range d.Reasons {
 			row.Reasons = append(row.Reasons, sentence(threat.Inert(r, maxText)))
@@ -353,7 +357,8 @@ func (p *casePage) subject(id uuid.UUID) string {
 	for _, r := range p.Responses {
 		switch s {
 		case r.ID:
-			return "response " + strconv.FormatInt(r.Number, 10) + ": " + strings.ToLower(r.Verb[:1]) + r.Verb[1:] + " " + r.Target.Value
+			return "response " + strconv.FormatInt(r.Number, 10) + ": " + strings.ToLower(r.Verb[:1]) + r.Verb[1:] + " " +
+				r.Target.Value
 		case r.Request:
 			return "the request about response " + strconv.FormatInt(r.Number, 10)
 		}
@@ -387,7 +392,8 @@ func (p *casePage) escalations(k *call, c threat.Case) error {
 		return err
 	}
 	for _, e := range list {
-		row := escalationRow{Number: e.Number, State: escalationWords[e.State], Started: p.When(e.StartedAt), Ended: p.when(e.EndedAt),
+		row := escalationRow{Number: e.Number, State: escalationWords[e.State], Started: p.When(e.StartedAt),
+			Ended: p.when(e.EndedAt),
 			AckBy: k.actorOrName(e.AckBy), AckVia: threat.Inert(e.AckVia, 40), Rounds: e.Rounds}
 		attempts, err := k.deps.Store.Attempts(k.ctx(), e.ID)
 		if err != nil {
@@ -396,7 +402,8 @@ func (p *casePage) escalations(k *call, c threat.Case) error {
 		for _, a := range attempts {
 			row.Attempts = append(row.Attempts, attemptRow{Person: k.name(a.PersonID), Channel: threat.Inert(a.Channel, 40),
 				Error: threat.Inert(a.Error, 200), Round: a.Round, State: attemptWord(a), Due: p.When(a.DueAt), Sent: p.when(a.SentAt),
-				Delivered: p.when(a.DeliveredAt), Seen: p.when(a.SeenAt), Acknowledged: p.when(a.AcknowledgedAt), Rings: a.Interruptive})
+				Delivered: p.when(a.DeliveredAt), Seen: p.when(a.SeenAt), Acknowledged: p.when(a.AcknowledgedAt),
+				Rings: a.Interruptive})
 		}
 		p.Escalations = append(p.Escalations, row)
 	}

@@ -56,7 +56,7 @@ type Access interface {
 	SignOut(ctx context.Context, session uuid.UUID) error
 }
 
-// Rights tells, without a trace in the journal, what a caller may do, so that a page offers only that: *decide.Service.
+// Rights tells, without a trace in the journal, what a caller may do, so that a page offers only that.
 type Rights interface {
 	Access(ctx context.Context, caller threat.Caller, action string, org uuid.UUID) (bool, string, error)
 }
@@ -107,7 +107,8 @@ type Store interface {
 	PutAsset(ctx context.Context, by string, a threat.Asset) (threat.Asset, error)
 
 	FeedLists(ctx context.Context, connection uuid.UUID) ([]threat.FeedList, error)
-	FeedEntries(ctx context.Context, connection uuid.UUID, list string, now time.Time) ([]threat.FeedEntry, int64, time.Time, error)
+	FeedEntries(ctx context.Context, connection uuid.UUID, list string, now time.Time) ([]threat.FeedEntry, int64, time.Time,
+		error)
 	Fetches(ctx context.Context, connection uuid.UUID, list string) ([]threat.FeedFetch, error)
 
 	Entries(ctx context.Context, org uuid.UUID, after int64, limit int) ([]threat.Entry, error)
@@ -162,7 +163,8 @@ type Deps struct {
 	Alarms  func(ctx context.Context) []Alarm
 	Now     func() time.Time
 	Version string
-	// Secure marks the console's own cookies for HTTPS only, as SetCookie marks the session's. It is true when people reach the console by an https address.
+	// Secure marks the console's own cookies for HTTPS only, as SetCookie marks the session's. It is true when people reach
+	// the console by an https address.
 	Secure bool
 	Log    *slog.Logger
 }
@@ -187,6 +189,9 @@ func New(d Deps) (*Console, error) {
 	}
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Involved == nil {
+		d.Involved = func(context.Context, threat.Caller, uuid.UUID) (bool, error) { return false, nil }
 	}
 	c := &Console{deps: d}
 	var err error

@@ -49,7 +49,8 @@ func (k *call) fail(err error) {
 		fp = faultPages[threat.Internal]
 	}
 	if fp.status >= http.StatusInternalServerError {
-		k.deps.Log.ErrorContext(k.ctx(), "a page failed", "request", k.id, "path", k.r.Pattern, "kind", f.Kind, "error", err, "cause", f.Err)
+		k.deps.Log.ErrorContext(k.ctx(), "a page failed", "request", k.id, "path", k.r.Pattern, "kind", f.Kind, "error", err,
+			"cause", f.Err)
 	}
 	if f.RetryAfter > 0 {
 		k.w.Header().Set("Retry-After", strconv.Itoa(int(max(f.RetryAfter.Seconds(), 1))))

@@ -78,7 +78,8 @@ func showFeeds(k *call) error {
 			if c.Adapter != feedAdapter {
 				continue
 			}
-			row := feedRow{Name: threat.Inert(c.Name, maxName), Tenant: threat.Inert(t.Name, maxName), Slug: t.Slug, Enabled: c.Enabled,
+			row := feedRow{Name: threat.Inert(c.Name, maxName), Tenant: threat.Inert(t.Name, maxName), Slug: t.Slug,
+				Enabled:   c.Enabled,
 				Simulated: t.Simulated}
 			if row.Lists, err = p.lists(k, c.ID); err != nil {
 				return err
@@ -116,7 +117,8 @@ func (p *feedsPage) lists(k *call, connection uuid.UUID) ([]listRow, error) {
 			row.Changed = p.when(&at)
 		}
 		for _, e := range entries[:min(len(entries), entriesShown)] {
-			row.Entries = append(row.Entries, entryRow{Value: threat.Inert(e.Value, 260), Added: p.When(e.AddedAt), Until: p.When(e.Until),
+			row.Entries = append(row.Entries, entryRow{Value: threat.Inert(e.Value, 260), Added: p.When(e.AddedAt),
+				Until:    p.When(e.Until),
 				Revision: e.Revision, Enforced: enforcement(fetches, e.Revision, k.now)})
 		}
 		for _, f := range fetches {
@@ -165,7 +167,8 @@ func enforcement(fetches []threat.FeedFetch, revision int64, now time.Time) word
 			have++
 		}
 	}
-	counted := fmt.Sprintf("%d of %s", have, strings.Replace(fmt.Sprintf("%d firewalls", polling), "1 firewalls", "1 firewall", 1))
+	counted := fmt.Sprintf("%d of %s", have, strings.Replace(fmt.Sprintf("%d firewalls", polling), "1 firewalls",
+		"1 firewall", 1))
 	switch {
 	case polling == 0:
 		return word{"Published only", "no firewall polls the list", toneWarn}

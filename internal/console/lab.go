@@ -98,7 +98,8 @@ func showLab(k *call) error {
 	if err != nil {
 		return err
 	}
-	p := &labPage{frame: k.frame("Lab", "/lab"), Slug: v.Slug, Revision: v.Firewall.Revision, FeedURL: threat.Inert(v.FeedURL, 2000)}
+	p := &labPage{frame: k.frame("Lab", "/lab"), Slug: v.Slug, Revision: v.Firewall.Revision,
+		FeedURL: threat.Inert(v.FeedURL, 2000)}
 	p.live("")
 	p.Simulated = true
 	if t := v.Firewall.LastFetch; !t.IsZero() {
@@ -112,15 +113,17 @@ func showLab(k *call) error {
 			Role: strings.ReplaceAll(threat.Inert(h.Role, 40), "_", " "), Managed: h.Managed, State: threat.Inert(h.State, maxText)})
 	}
 	for _, s := range v.Scenarios {
-		row := labScenario{ID: s.ID, Title: threat.Inert(s.Title, maxName), Text: threat.Inert(s.Text, maxText), Running: s.Running}
+		row := labScenario{ID: s.ID, Title: threat.Inert(s.Title, maxName), Text: threat.Inert(s.Text, maxText),
+			Running: s.Running}
 		for _, st := range s.Steps {
 			row.Steps = append(row.Steps, labStep{p.When(st.At), threat.Inert(st.Text, maxText)})
 		}
 		p.Scenarios = append(p.Scenarios, row)
 	}
 	for _, x := range v.People {
-		p.People = append(p.People, labPerson{ID: x.ID.String(), Name: threat.Inert(x.Name, maxName), Role: threat.Inert(x.Role, maxName),
-			Me: k.known && k.caller.PersonID.Valid && k.caller.PersonID.UUID == x.ID})
+		p.People = append(p.People, labPerson{ID: x.ID.String(), Name: threat.Inert(x.Name, maxName),
+			Role: threat.Inert(x.Role, maxName),
+			Me:   k.known && k.caller.PersonID.Valid && k.caller.PersonID.UUID == x.ID})
 	}
 	return k.render(http.StatusOK, "lab", p)
 }
@@ -129,7 +132,8 @@ func playScenario(k *call) error {
 	if err := k.deps.Lab.Play(k.ctx(), k.r.PathValue("scenario")); err != nil {
 		return err
 	}
-	return k.say("/lab", said{Tone: toneGood, Title: "The scenario runs", Text: "Watch its steps here, and the queue for what it comes to."})
+	return k.say("/lab", said{Tone: toneGood, Title: "The scenario runs",
+		Text: "Watch its steps here, and the queue for what it comes to."})
 }
 
 func signInAs(k *call) error {

@@ -37,17 +37,20 @@ type responseLine struct {
 // consentWords are what a person agrees to. They are kept with the consent, as shown.
 func consentWords(m threat.Mode, eradicate bool, tenant string) string {
 	tenant = threat.Inert(tenant, maxName)
+	consent := fmt.Sprintf("Firebreak may act in the network of %s on the consent of an authorised contact, given for each "+
+		"action.", tenant)
 	switch m {
 	case threat.ModeNotify:
-		return fmt.Sprintf("Firebreak shall not act in the network of %s. It tells the authorised contacts what it found and recommends what to do.", tenant)
+		return fmt.Sprintf("Firebreak shall not act in the network of %s. It tells the authorised contacts what it found and "+
+			"recommends what to do.", tenant)
 	case threat.ModeCollaborate:
-		return fmt.Sprintf("Firebreak may act in the network of %s on the consent of an authorised contact, given for each action.", tenant)
+		return consent
 	case threat.ModeCollaborateUnreachable:
-		return fmt.Sprintf("Firebreak may act in the network of %s on the consent of an authorised contact, given for each action. "+
-			"When every authorised contact was tried to the end, none acknowledged and the threat is still active, Firebreak may contain it "+
-			"without consent.", tenant)
+		return consent + " When every authorised contact was tried to the end, none acknowledged and the threat is still " +
+			"active, Firebreak may contain it without consent."
 	case threat.ModeAuthorize:
-		s := fmt.Sprintf("Firebreak may contain threats in the network of %s at once, without asking, and then tells the authorised contacts.", tenant)
+		s := fmt.Sprintf("Firebreak may contain threats in the network of %s at once, without asking, and then tells the "+
+			"authorised contacts.", tenant)
 		if eradicate {
 			return s + " That covers also what cannot be undone."
 		}
@@ -89,9 +92,11 @@ func (k *call) modePage(o threat.Organisation, m threat.Mode, eradicate bool) (*
 		return nil, err
 	}
 	name := threat.Inert(o.Name, maxName)
-	p := &modePage{frame: k.frame("Change the response mode of "+name, "/tenants"), Name: name, Slug: o.Slug, From: modeWord(st.Mode),
-		To: modeWord(m), Value: string(m), Eradicate: eradicate, Seen: st.ModeVersion, Stopped: st.Stopped,
-		Wider: m.Rank() > st.Mode.Rank() || m == st.Mode && eradicate && !st.Eradicate, Same: m == st.Mode && eradicate == st.Eradicate,
+	p := &modePage{frame: k.frame("Change the response mode of "+name, "/tenants"), Name: name, Slug: o.Slug,
+		From: modeWord(st.Mode),
+		To:   modeWord(m), Value: string(m), Eradicate: eradicate, Seen: st.ModeVersion, Stopped: st.Stopped,
+		Wider: m.Rank() > st.Mode.Rank() || m == st.Mode && eradicate && !st.Eradicate, Same: m == st.Mode &&
+			eradicate == st.Eradicate,
 		Words: consentWords(m, eradicate, o.Name)}
 	p.Simulated = o.Simulated
 	list, err := k.deps.Store.ResponsesOf(k.ctx(), []uuid.UUID{o.ID}, true, maxOpen)
@@ -101,11 +106,12 @@ func (k *call) modePage(o threat.Organisation, m threat.Mode, eradicate bool) (*
 	names := map[uuid.UUID]string{}
 	for _, r := range list {
 		if _, ok := names[r.CaseID]; !ok {
-			c, err := k.deps.Store.Case(k.ctx(), r.CaseID)
-			if err != nil {
+			if names[r.CaseID], err = k.caseName(r.CaseID); err != nil {
 				return nil, err
 			}
-			names[r.CaseID] = c.Name()
+		}
+		if names[r.CaseID] == "" {
+			continue
 		}
 		line := responseLine{Verb: verbTitle(r.Verb), Target: threat.Inert(r.Target.Value, maxName), Case: names[r.CaseID],
 			State: responseWord(r.State), Until: p.when(r.HoldUntil)}
@@ -133,20 +139,23 @@ func changeMode(k *call) error {
 		return err
 	}
 	if k.r.PostForm.Get("agree") != "yes" {
-		return &threat.Fault{Kind: threat.Invalid, What: "a mode is a consent: agree to its words", Place: "agree", Next: "go back and tick the box"}
+		return &threat.Fault{Kind: threat.Invalid, What: "a mode is a consent: agree to its words", Place: "agree",
+			Next: "go back and tick the box"}
 	}
 	st, err := k.deps.Store.TenantState(k.ctx(), o.ID)
 	if err != nil {
 		return err
 	}
 	if seen, err := strconv.ParseInt(k.r.PostForm.Get("seen"), 10, 64); err != nil || seen != st.ModeVersion {
-		return &threat.Fault{Kind: threat.Conflict, What: "the response mode was changed while you looked at it", Next: "look at it again"}
+		return &threat.Fault{Kind: threat.Conflict, What: "the response mode was changed while you looked at it",
+			Next: "look at it again"}
 	}
 	words := consentWords(m, eradicate, o.Name)
 	if _, err := k.deps.Store.SetMode(k.ctx(), k.caller.Actor(), threat.Consent{TenantID: o.ID, Mode: m, Eradicate: eradicate,
 		GivenBy: k.caller.PersonID.UUID, Words: words, Language: "en"}); err != nil {
 		return err
 	}
-	return k.say("/tenants/"+o.Slug, said{Tone: toneGood, Title: "The response mode is now " + strings.ToLower(modeWord(m).Word),
-		Text: "Your consent is kept with its words. What waits is decided anew."})
+	return k.say("/tenants/"+o.Slug, said{Tone: toneGood,
+		Title: "The response mode is now " + strings.ToLower(modeWord(m).Word),
+		Text:  "Your consent is kept with its words. What waits is decided anew."})
 }

@@ -2,7 +2,8 @@ package console
 
 import (
 	"io/fs"
-	"path"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"regexp"
 	"slices"
@@ -29,7 +30,8 @@ func TestEmptyPagesAreSound(t *testing.T) {
 	for _, p := range every() {
 		t.Run(pageName(p.person, p.path), func(t *testing.T) {
 			w := newWorld()
-			for _, m := range []any{w.timeline, w.detections, w.decisions, w.escalations, w.responses, w.claims, w.consents, w.contacts,
+			for _, m := range []any{w.timeline, w.detections, w.decisions, w.escalations, w.responses, w.claims, w.consents,
+				w.contacts,
 				w.assets, w.links, w.entries, w.feed, w.fetches, w.labels} {
 				reflect.ValueOf(m).Clear()
 			}
@@ -51,7 +53,8 @@ func TestStatesInTroubleAreSound(t *testing.T) {
 				w.cases[id] = c
 			}
 			for id, r := range w.requests {
-				r.State, r.ClosedWhy, r.ClosedAt, r.Supersedes = threat.RequestSuperseded, "a narrower one took its place", &now, valid(requestID1)
+				r.State, r.ClosedWhy, r.ClosedAt, r.Supersedes = threat.RequestSuperseded, "a narrower one took its place", &now,
+					valid(requestID1)
 				w.requests[id] = r
 			}
 			for id, r := range w.responses {
@@ -64,10 +67,12 @@ func TestStatesInTroubleAreSound(t *testing.T) {
 }
 
 // hostile is what an attacker might name something.
-var hostile = "\u202e\u0000\u001b[31m\u200b<evil onload=alert(1)>\"'><script>alert(1)</script>{{.}}\u2066" + strings.Repeat("A", 4000)
+var hostile = "\u202e\u0000\u001b[31m\u200b<evil onload=alert(1)>\"'><script>alert(1)</script>{{.}}\u2066" +
+	strings.Repeat("A", 4000)
 
 // ours are fields that no attacker fills: we make or check them.
-var ours = []string{"Slug", "Adapter", "List", "Digest", "Verb", "AckBy", "AskedBy", "ClosedBy", "EndingBy", "Actor", "By", "ID", "Zone"}
+var ours = []string{"Slug", "Adapter", "List", "Digest", "Verb", "AckBy", "AskedBy", "ClosedBy", "EndingBy", "Actor",
+	"By", "ID", "Zone"}
 
 // spoil makes every text in a value hostile.
 func spoil(v reflect.Value) {
@@ -115,8 +120,10 @@ func TestHostileNamesAreInertEverywhere(t *testing.T) {
 			w.stops[northID] = Stop{On: true, Why: "x", By: "person:" + contactID.String()}
 			w.policy.Stale = true
 			scenario := w.lab.Scenarios[0].ID
-			for _, part := range []any{w.people, w.cases, w.timeline, w.detections, w.decisions, w.escalations, w.attempts, w.responses, w.requests,
-				w.consents, w.contacts, w.assets, w.links, w.stops, w.entries, w.feed, w.fetches, &w.policy, w.labels, w.alarms, &w.lab} {
+			for _, part := range []any{w.people, w.cases, w.timeline, w.detections, w.decisions, w.escalations, w.attempts,
+				w.responses, w.requests,
+				w.consents, w.contacts, w.assets, w.links, w.stops, w.entries, w.feed, w.fetches, &w.policy, w.labels, w.alarms,
+				&w.lab} {
 				spoil(reflect.ValueOf(part))
 			}
 			for i := range w.orgs {
@@ -132,23 +139,31 @@ func TestHostileNamesAreInertEverywhere(t *testing.T) {
 	}
 }
 
-func TestEveryTemplateIsShown(t *testing.T) {
+func TestEveryTemplateIsWalked(t *testing.T) {
 	files, err := fs.Glob(templateFiles, "templates/*.html")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld()
-	shown := map[string]bool{}
-	for name, tpl := range w.console(t).pages {
-		shown[name+".html"] = tpl.Lookup("main") != nil
+	pages := newWorld().console(t).pages
+	if len(pages) != len(files)-2 { // layout and parts are no pages
+		t.Errorf("%d pages of %d files", len(pages), len(files))
 	}
-	for _, f := range files {
-		if b := path.Base(f); b != "layout.html" && b != "parts.html" && !shown[b] {
-			t.Errorf("%s is no page", b)
+	for name := range pages {
+		c := newWorld().console(t)
+		delete(c.pages, name)
+		broken := slices.ContainsFunc(every(), func(p visit) bool {
+			r := httptest.NewRequest(http.MethodGet, p.path, nil)
+			if p.person != uuid.Nil {
+				r.AddCookie(as(p.person))
+			}
+			rec := httptest.NewRecorder()
+			c.ServeHTTP(rec, r)
+			return rec.Code == http.StatusInternalServerError || name == "error" &&
+				rec.Header().Get("Content-Type") == "text/plain; charset=utf-8"
+		})
+		if !broken {
+			t.Errorf("no page of every() shows the template %s", name)
 		}
-	}
-	if len(shown) != 15 {
-		t.Errorf("%d templates are parsed; every() names pages for 15", len(shown))
 	}
 }
 
@@ -158,9 +173,11 @@ func TestABadTemplateStopsTheStart(t *testing.T) {
 	if _, err := parsePages(good); err != nil {
 		t.Fatal(err)
 	}
-	for name, bad := range map[string]string{"syntax": `{{define "main"}}{{if}}{{end}}`, "no main": `<p>`, "no such function": `{{define "main"}}{{nope .}}{{end}}`} {
-		files := fstest.MapFS{"templates/layout.html": good["templates/layout.html"], "templates/parts.html": good["templates/parts.html"],
-			"templates/x.html": {Data: []byte(bad)}}
+	for name, bad := range map[string]string{"syntax": `{{define "main"}}{{if}}{{end}}`, "no main": `<p>`,
+		"no such function": `{{define "main"}}{{nope .}}{{end}}`} {
+		files := fstest.MapFS{"templates/layout.html": good["templates/layout.html"],
+			"templates/parts.html": good["templates/parts.html"],
+			"templates/x.html":     {Data: []byte(bad)}}
 		if _, err := parsePages(files); err == nil || !strings.Contains(err.Error(), "x.html") && name != "no main" {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -175,13 +192,20 @@ var pairsShown = []struct {
 	fore, back string
 	least      float64
 }{
-	{"ink", "bg", 4.5}, {"ink", "panel", 4.5}, {"ink", "sunken", 4.5}, {"soft", "bg", 4.5}, {"soft", "panel", 4.5}, {"soft", "sunken", 4.5},
-	{"link", "bg", 4.5}, {"link", "panel", 4.5}, {"link", "sunken", 4.5}, {"accent-ink", "accent", 4.5}, {"danger", "panel", 4.5},
-	{"danger", "sunken", 4.5}, {"danger-ink", "danger", 4.5}, {"bad", "bad-bg", 4.5}, {"warn", "warn-bg", 4.5}, {"good", "good-bg", 4.5}, {"busy", "busy-bg", 4.5},
-	{"quiet", "quiet-bg", 4.5}, {"ink", "bad-bg", 4.5}, {"ink", "warn-bg", 4.5}, {"ink", "good-bg", 4.5}, {"ink", "busy-bg", 4.5},
-	{"ink", "quiet-bg", 4.5}, {"link", "bad-bg", 4.5}, {"link", "warn-bg", 4.5}, {"soft", "bad-bg", 4.5}, {"adversary", "panel", 4.5}, {"detection", "panel", 4.5},
-	{"action", "panel", 4.5}, {"notable", "panel", 4.5}, {"sim", "sim-bg", 4.5}, {"sim", "sim-line", 4.5}, {"sim", "panel", 4.5}, {"sim", "bg", 4.5}, {"good", "panel", 4.5},
-	{"edge", "panel", 3}, {"edge", "bg", 3}, {"focus", "bg", 3}, {"focus", "panel", 3}, {"accent", "bg", 3}, {"accent", "panel", 3}, {"danger", "bg", 3},
+	{"ink", "bg", 4.5}, {"ink", "panel", 4.5}, {"ink", "sunken", 4.5}, {"soft", "bg", 4.5}, {"soft", "panel", 4.5},
+	{"soft", "sunken", 4.5},
+	{"link", "bg", 4.5}, {"link", "panel", 4.5}, {"link", "sunken", 4.5}, {"accent-ink", "accent", 4.5},
+	{"danger", "panel", 4.5},
+	{"danger", "sunken", 4.5}, {"danger-ink", "danger", 4.5}, {"bad", "bad-bg", 4.5}, {"warn", "warn-bg", 4.5},
+	{"good", "good-bg", 4.5}, {"busy", "busy-bg", 4.5},
+	{"quiet", "quiet-bg", 4.5}, {"ink", "bad-bg", 4.5}, {"ink", "warn-bg", 4.5}, {"ink", "good-bg", 4.5},
+	{"ink", "busy-bg", 4.5},
+	{"ink", "quiet-bg", 4.5}, {"link", "bad-bg", 4.5}, {"link", "warn-bg", 4.5}, {"soft", "bad-bg", 4.5},
+	{"adversary", "panel", 4.5}, {"detection", "panel", 4.5},
+	{"action", "panel", 4.5}, {"notable", "panel", 4.5}, {"sim", "sim-bg", 4.5}, {"sim", "sim-line", 4.5},
+	{"sim", "panel", 4.5}, {"sim", "bg", 4.5}, {"good", "panel", 4.5},
+	{"edge", "panel", 3}, {"edge", "bg", 3}, {"focus", "bg", 3}, {"focus", "panel", 3}, {"accent", "bg", 3},
+	{"accent", "panel", 3}, {"danger", "bg", 3},
 }
 
 func TestContrast(t *testing.T) {

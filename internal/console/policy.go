@@ -17,7 +17,7 @@ type policyPage struct {
 	Stale    bool
 	Error    string
 	ErrorAt  moment
-	Reloads  int64
+	Reloads  int
 	Stuck    int
 	Groups   []ruleGroup
 }
@@ -33,8 +33,9 @@ func showPolicy(k *call) error {
 		return k.deps.Access.Allow(k.ctx(), k.caller, "policy.read", k.caller.OrgID)
 	}
 	st := k.deps.Policy.Active()
-	p := &policyPage{frame: k.frame("Policy", "/policy"), Revision: threat.Inert(st.Revision, 80), Source: threat.Inert(st.Source, 400),
-		Age: st.Age, Stale: st.Stale, Reloads: st.Reloads, Stuck: int(st.Stuck)}
+	p := &policyPage{frame: k.frame("Policy", "/policy"), Revision: threat.Inert(st.Revision, 80),
+		Source: threat.Inert(st.Source, 400),
+		Age:    st.Age, Stale: st.Stale, Reloads: int(st.Reloads), Stuck: int(st.Stuck)}
 	p.live("")
 	p.Loaded, p.ErrorAt = p.When(st.LoadedAt), p.When(st.ErrorAt)
 	p.Error, _ = document([]byte(st.Error))

@@ -80,7 +80,8 @@ type voteRow struct {
 var actPresets = []string{"The evidence is convincing", "Confirmed with the customer", "A precaution while we look into it",
 	"Known and harmless traffic", "A planned test", "It would interrupt the business"}
 
-var endPresets = []string{"The threat is contained", "The attacker is still active", "The block hurts the business", "We are still looking into it"}
+var endPresets = []string{"The threat is contained", "The attacker is still active", "The block hurts the business",
+	"We are still looking into it"}
 
 func (k *call) requestOf() (threat.Request, threat.Case, error) {
 	none := threat.Faultf(threat.NotFound, "there is no such request")
@@ -120,7 +121,8 @@ func showRequest(k *call) error {
 
 func (k *call) requestPage(r threat.Request, c threat.Case) (*requestPage, error) {
 	p := &requestPage{frame: k.frame("", "/"), ID: r.ID.String(), Digest: r.Digest, State: requestWord(r.State),
-		Open: r.State == threat.RequestOpen, ClosedWhy: sentence(threat.Inert(r.ClosedWhy, maxText)), End: r.Body.Kind == threat.RequestEnd,
+		Open: r.State == threat.RequestOpen, ClosedWhy: sentence(threat.Inert(r.ClosedWhy, maxText)),
+		End:  r.Body.Kind == threat.RequestEnd,
 		Verb: verbTitle(r.Body.Verb), Duration: time.Duration(r.Body.Seconds) * time.Second, Ends: endWords(r.Body.End),
 		Silence: sentence(threat.Inert(r.Silence, maxText)), Approvers: approversWords(r.Approvers), Have: approvals(r),
 		Need: max(r.Approvers.Needed, 1), AskedBy: k.actor(r.AskedBy), Rules: inertRules(r.Rules), Presets: actPresets}
@@ -256,8 +258,9 @@ func bears(d threat.Detection, b threat.RequestBody) (named, proposed bool) {
 // people fills in who may decide and who has.
 func (p *requestPage) people(k *call, r threat.Request, _ threat.Case) error {
 	for _, v := range r.Votes {
-		p.Votes = append(p.Votes, voteRow{Name: threat.Inert(v.Name, maxName), Role: roleWords(v.Role), Verdict: verdictWords(v.Verdict),
-			Reason: threat.Inert(v.Reason, maxReason), Surface: threat.Inert(v.Surface, 40), At: p.When(v.At)})
+		p.Votes = append(p.Votes, voteRow{Name: threat.Inert(v.Name, maxName), Role: roleWords(v.Role),
+			Verdict: verdictWords(v.Verdict),
+			Reason:  threat.Inert(v.Reason, maxReason), Surface: threat.Inert(v.Surface, 40), At: p.When(v.At)})
 	}
 	if slices.Contains(r.Approvers.Roles, threat.Contact) {
 		list, err := k.contacts(r.TenantID)

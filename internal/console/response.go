@@ -46,7 +46,8 @@ func (p *casePage) responses(k *call, c threat.Case) error {
 func (p *casePage) response(k *call, r threat.Response) (responseRow, error) {
 	row := responseRow{ID: r.ID.String(), Number: r.Number, Verb: verbTitle(r.Verb), State: responseWord(r.State),
 		Why: sentence(threat.Inert(r.Why, maxText)), Required: r.Required, Basis: basisWords(r.Basis), Duration: r.Duration,
-		End: endWords(r.End), From: p.when(r.HoldFrom), Until: p.when(r.HoldUntil), Ending: sentence(threat.Inert(r.Ending, maxText)),
+		End: endWords(r.End), From: p.when(r.HoldFrom), Until: p.when(r.HoldUntil),
+		Ending:   sentence(threat.Inert(r.Ending, maxText)),
 		EndingBy: k.actorOrName(r.EndingBy), Extended: r.Extended, AskedBy: k.actor(r.AskedBy),
 		Over: r.EndedAt != nil || r.State.Terminal()}
 	switch n := enforcing(r.Holders); {
@@ -85,7 +86,8 @@ func (p *casePage) response(k *call, r threat.Response) (responseRow, error) {
 }
 
 // waitingStates are those in which nothing was sent yet: to undo is to withdraw.
-var waitingStates = []threat.ResponseState{threat.ResponseProposed, threat.ResponseAsked, threat.ResponseStale, threat.ResponsePendingOffline}
+var waitingStates = []threat.ResponseState{threat.ResponseProposed, threat.ResponseAsked, threat.ResponseStale,
+	threat.ResponsePendingOffline}
 
 // enforcing counts the devices that were read to have it in force.
 func enforcing(holders []threat.Holder) int {
@@ -99,7 +101,8 @@ func enforcing(holders []threat.Holder) int {
 }
 
 func (p *casePage) device(links map[uuid.UUID]threat.Connection, h threat.Holder) deviceRow {
-	row := deviceRow{State: holderWord(h), Until: p.when(h.Until), Error: sentence(threat.Inert(h.Error, maxText)), Generation: h.Generation}
+	row := deviceRow{State: holderWord(h), Until: p.when(h.Until), Error: sentence(threat.Inert(h.Error, maxText)),
+		Generation: h.Generation}
 	row.Name, row.Adapter = connectionWords(links, h.ConnectionID)
 	if e := h.Effect; e != nil {
 		row.Adopted = e.Adopted
@@ -150,7 +153,8 @@ func releaseResponse(k *call) error {
 		return err
 	}
 	return k.say("/cases/"+c.Name(), said{Tone: toneBusy, Title: "It is being released",
-		Text: verbTitle(r.Verb) + " " + r.Target.Value + ": the devices are told to let go. It counts as released once they say so."})
+		Text: verbTitle(r.Verb) + " " + r.Target.Value +
+			": the devices are told to let go. It counts as released once they say so."})
 }
 
 // maxReason bounds what people write as a reason, in characters.
@@ -175,7 +179,8 @@ func noteCase(k *call) error {
 	if err := k.deps.Store.Note(k.ctx(), c.ID, text, k.caller.Actor()); err != nil {
 		return err
 	}
-	return k.say("/cases/"+c.Name(), said{Tone: toneGood, Title: "The note is kept", Text: "It stands in the timeline, under your name."})
+	return k.say("/cases/"+c.Name(), said{Tone: toneGood, Title: "The note is kept",
+		Text: "It stands in the timeline, under your name."})
 }
 
 // acknowledgeCase says that a contact is on it.
@@ -193,7 +198,8 @@ func acknowledgeCase(k *call) error {
 
 // acknowledged says what an acknowledgement means, and how long it holds.
 func acknowledged(k *call, c threat.Case) said {
-	s := said{Tone: toneGood, Title: "You are on it", Text: "Nobody else is called. It authorises nothing, and new activity of the attacker ends it."}
+	s := said{Tone: toneGood, Title: "You are on it",
+		Text: "Nobody else is called. It authorises nothing, and new activity of the attacker ends it."}
 	if c.AckUntil != nil {
 		f := frame{Now: k.now}
 		m := f.When(*c.AckUntil)
@@ -216,7 +222,8 @@ func closeCase(k *call) error {
 		return err
 	}
 	if reason == "" {
-		return &threat.Fault{Kind: threat.Invalid, What: "closing needs its reason", Place: "reason", Next: "go back and give one"}
+		return &threat.Fault{Kind: threat.Invalid, What: "closing needs its reason", Place: "reason",
+			Next: "go back and give one"}
 	}
 	if _, err := k.deps.Store.CloseCase(k.ctx(), c.ID, reason, k.caller.Actor()); err != nil {
 		return err

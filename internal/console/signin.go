@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/firebreak/firebreak/internal/threat"
 )
 
@@ -54,7 +56,8 @@ func followSignInLink(k *call) error {
 	if _, err := k.link(threat.LinkSignIn); err != nil {
 		return err
 	}
-	ses, secret, err := k.deps.Access.FollowLink(k.ctx(), k.r.PathValue("secret"), k.remote(), threat.Inert(k.r.UserAgent(), 200))
+	ses, secret, err := k.deps.Access.FollowLink(k.ctx(), k.r.PathValue("secret"), k.remote(),
+		threat.Inert(k.r.UserAgent(), 200))
 	if err != nil {
 		return err
 	}
@@ -110,8 +113,15 @@ func (k *call) ackPage() (*ackPage, error) {
 	if err != nil {
 		return nil, err
 	}
+	who := threat.Caller{PersonID: uuid.NullUUID{UUID: l.PersonID, Valid: true}}
+	if subject, err := k.deps.Involved(k.ctx(), who, c.ID); err != nil {
+		return nil, err
+	} else if subject {
+		return nil, threat.Faultf(threat.NotFound, "there is no such case")
+	}
 	if !c.Open() {
-		return nil, &threat.Fault{Kind: threat.Expired, What: c.Name() + " is closed", Next: "there is nothing to acknowledge any more"}
+		return nil, &threat.Fault{Kind: threat.Expired, What: c.Name() + " is closed",
+			Next: "there is nothing to acknowledge any more"}
 	}
 	p := &ackPage{frame: k.frame("Acknowledge "+c.Name(), ""), Secret: k.r.PathValue("secret"), For: k.name(l.PersonID)}
 	p.Case = plainCase(&p.frame, c)
@@ -122,8 +132,10 @@ func (k *call) ackPage() (*ackPage, error) {
 
 // plainCase is a case's line without its tenant, for who holds a link and is not signed in.
 func plainCase(f *frame, c threat.Case) caseRow {
-	return caseRow{Name: c.Name(), Title: threat.Inert(c.Title, maxName), Severity: severityWord(c.Severity), Threat: threatWord(c.Threat),
-		Contact: contactWord(c.Contact), Opened: f.When(c.OpenedAt), Updated: f.When(c.UpdatedAt), Open: c.Open(), Simulated: c.Simulated}
+	return caseRow{Name: c.Name(), Title: threat.Inert(c.Title, maxName), Severity: severityWord(c.Severity),
+		Threat:  threatWord(c.Threat),
+		Contact: contactWord(c.Contact), Opened: f.When(c.OpenedAt), Updated: f.When(c.UpdatedAt), Open: c.Open(),
+		Simulated: c.Simulated}
 }
 
 // followAckLink acknowledges. Opening the link never does.

@@ -3,8 +3,6 @@ package console
 import (
 	"net/http"
 
-	"github.com/google/uuid"
-
 	"github.com/firebreak/firebreak/internal/threat"
 )
 
@@ -33,7 +31,8 @@ type claimRow struct {
 	LeaseUp bool // no request goes out under it any more
 }
 
-var claimKinds = map[threat.ClaimKind]string{threat.ClaimAct: "to act", threat.ClaimRelease: "to release", threat.ClaimRenew: "to renew"}
+var claimKinds = map[threat.ClaimKind]string{threat.ClaimAct: "to act", threat.ClaimRelease: "to release",
+	threat.ClaimRenew: "to renew"}
 
 func showStop(k *call) error {
 	o, err := k.orgOf("tenant.read")
@@ -49,7 +48,8 @@ func showStop(k *call) error {
 
 func (k *call) stopPage(o threat.Organisation) (*stopPage, error) {
 	name := threat.Inert(o.Name, maxName)
-	p := &stopPage{frame: k.frame("Stop switch of "+name, "/tenants"), Name: name, Slug: o.Slug, MayStop: k.may("tenant.stop", o.ID)}
+	p := &stopPage{frame: k.frame("Stop switch of "+name, "/tenants"), Name: name, Slug: o.Slug,
+		MayStop: k.may("tenant.stop", o.ID)}
 	p.live("")
 	p.Simulated = o.Simulated
 	rows, err := k.stopsOver(o)
@@ -92,10 +92,18 @@ func (p *stopPage) inFlight(k *call, o threat.Organisation) error {
 			return err
 		}
 		for _, c := range claims {
+			name, err := k.caseName(c.CaseID)
+			if err != nil {
+				return err
+			}
+			if name == "" {
+				continue
+			}
 			row, err := p.claim(k, t, c)
 			if err != nil {
 				return err
 			}
+			row.Case = name
 			p.InFlight = append(p.InFlight, row)
 		}
 	}
@@ -110,13 +118,6 @@ func (p *stopPage) claim(k *call, t threat.Organisation, c threat.Claim) (claimR
 		return row, err
 	}
 	row.What, row.Target = verbTitle(r.Verb), threat.Inert(r.Target.Value, maxName)
-	if c.CaseID != uuid.Nil {
-		cs, err := k.deps.Store.Case(k.ctx(), c.CaseID)
-		if err != nil {
-			return row, err
-		}
-		row.Case = cs.Name()
-	}
 	return row, nil
 }
 
@@ -134,7 +135,8 @@ func changeStop(k *call) error {
 		return err
 	}
 	if why == "" {
-		return &threat.Fault{Kind: threat.Invalid, What: "the stop switch needs a reason", Place: "why", Next: "go back and give one"}
+		return &threat.Fault{Kind: threat.Invalid, What: "the stop switch needs a reason", Place: "why",
+			Next: "go back and give one"}
 	}
 	v := k.r.PostForm.Get("on")
 	if v != "true" && v != "false" {

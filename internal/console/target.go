@@ -59,7 +59,8 @@ type observableRow struct {
 func observableRows(list []threat.Observable, max int) []observableRow {
 	var out []observableRow
 	for _, o := range list[:min(len(list), max)] {
-		row := observableRow{Kind: strings.ReplaceAll(threat.Inert(string(o.Kind), 40), "_", " "), Value: threat.Inert(o.Value, maxText)}
+		row := observableRow{Kind: strings.ReplaceAll(threat.Inert(string(o.Kind), 40), "_", " "),
+			Value: threat.Inert(o.Value, maxText)}
 		switch o.Bearing {
 		case threat.BearingAdversary:
 			row.Bearing = "the attacker's"

@@ -55,7 +55,8 @@ func listTenants(k *call) error {
 }
 
 func (p *tenantsPage) add(k *call, o threat.Organisation, below map[uuid.UUID][]threat.Organisation, depth int) error {
-	row := orgRow{Name: threat.Inert(o.Name, maxName), Slug: o.Slug, Kind: orgKinds[o.Kind], Depth: min(depth, 6), Tenant: o.Tenant,
+	row := orgRow{Name: threat.Inert(o.Name, maxName), Slug: o.Slug, Kind: orgKinds[o.Kind], Depth: min(depth, 6),
+		Tenant:    o.Tenant,
 		Simulated: o.Simulated}
 	if o.Tenant && k.may("tenant.read", o.ID) {
 		st, err := k.deps.Store.TenantState(k.ctx(), o.ID)
@@ -166,7 +167,8 @@ func showTenant(k *call) error {
 	name := threat.Inert(o.Name, maxName)
 	p := &tenantPage{frame: k.frame(name, "/tenants"), Name: name, Slug: o.Slug, Kind: orgKinds[o.Kind], ID: o.ID.String(),
 		Zone: threat.Inert(o.Zone, 60), Language: threat.Inert(o.Language, 40), Tenant: o.Tenant,
-		MayMode: o.Tenant && k.may("tenant.mode", o.ID), MayWrite: k.may("tenant.write", o.ID), MayStop: k.may("tenant.stop", o.ID)}
+		MayMode: o.Tenant && k.may("tenant.mode", o.ID), MayWrite: k.may("tenant.write", o.ID),
+		MayStop: k.may("tenant.stop", o.ID)}
 	p.live("")
 	p.Simulated = o.Simulated
 	fills := []func(*call, threat.Organisation) error{p.switches, p.settings}
@@ -204,7 +206,8 @@ func (k *call) stopsOver(o threat.Organisation) ([]stopRow, error) {
 			return nil, err
 		}
 		if s.On {
-			out = append(out, stopRow{Org: threat.Inert(above.Name, maxName), Slug: above.Slug, Why: threat.Inert(s.Why, maxText), By: k.actor(s.By)})
+			out = append(out, stopRow{Org: threat.Inert(above.Name, maxName), Slug: above.Slug, Why: threat.Inert(s.Why, maxText),
+				By: k.actor(s.By)})
 		}
 	}
 	return out, nil
@@ -225,7 +228,8 @@ func (p *tenantPage) modes(k *call, o threat.Organisation) error {
 	}
 	for i := len(list) - 1; i >= 0; i-- {
 		c := list[i]
-		p.Consents = append(p.Consents, consentRow{Version: c.Version, Mode: modeWord(c.Mode), Eradicate: c.Eradicate, By: k.name(c.GivenBy),
+		p.Consents = append(p.Consents, consentRow{Version: c.Version, Mode: modeWord(c.Mode), Eradicate: c.Eradicate,
+			By:    k.name(c.GivenBy),
 			Words: threat.Inert(c.Words, 2000), Language: threat.Inert(c.Language, 40), At: p.When(c.At)})
 	}
 	return nil
@@ -245,8 +249,9 @@ func (p *tenantPage) contacts(k *call, o threat.Organisation) error {
 			row.Verbs = strings.Join(verbs, ", ")
 		}
 		for _, m := range e.Methods {
-			row.Methods = append(row.Methods, methodRow{Channel: threat.Inert(m.Channel, 40), Address: threat.Inert(m.Address, maxName),
-				Delay: durationWords(m.Delay), Verified: m.Verified})
+			row.Methods = append(row.Methods, methodRow{Channel: threat.Inert(m.Channel, 40),
+				Address: threat.Inert(m.Address, maxName),
+				Delay:   durationWords(m.Delay), Verified: m.Verified})
 		}
 		p.Contacts = append(p.Contacts, row)
 	}
@@ -316,7 +321,8 @@ func (p *tenantPage) settings(k *call, o threat.Organisation) error {
 		name    string
 		value   *int
 		meaning string
-	}{{"Rounds of an escalation", s.Rounds, ""}, {"Containments an hour", s.BudgetContain, "a fifth is kept for critical cases"},
+	}{{"Rounds of an escalation", s.Rounds, ""},
+		{"Containments an hour", s.BudgetContain, "a fifth is kept for critical cases"},
 		{"Domain blocks an hour", s.BudgetDomain, "a fifth is kept for critical cases"}} {
 		if n.value != nil {
 			add(n.name, fmt.Sprint(*n.value), n.meaning)
@@ -375,9 +381,11 @@ func protectAsset(k *call) error {
 	if a, err = k.deps.Store.PutAsset(k.ctx(), k.caller.Actor(), a); err != nil {
 		return err
 	}
-	s := said{Tone: toneGood, Title: threat.Inert(a.Name, maxName) + " is protected", Text: "No action touches it, whoever approves one."}
+	s := said{Tone: toneGood, Title: threat.Inert(a.Name, maxName) + " is protected",
+		Text: "No action touches it, whoever approves one."}
 	if !a.Protected {
-		s = said{Tone: toneWarn, Title: threat.Inert(a.Name, maxName) + " is no longer protected", Text: "Actions that policy allows may touch it."}
+		s = said{Tone: toneWarn, Title: threat.Inert(a.Name, maxName) + " is no longer protected",
+			Text: "Actions that policy allows may touch it."}
 	}
 	return k.say("/tenants/"+o.Slug, s)
 }

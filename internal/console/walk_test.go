@@ -314,22 +314,26 @@ func words(a answer, bad func(string, ...any)) {
 	}
 }
 
-// every lists the pages with somebody who reads them.
-func every() []struct {
+// visit is a page and who reads it; uuid.Nil is nobody.
+type visit struct {
 	person uuid.UUID
 	path   string
-} {
-	type p = struct {
-		person uuid.UUID
-		path   string
-	}
-	out := []p{{uuid.Nil, "/signin"}, {uuid.Nil, "/signin/signin-grace"}, {uuid.Nil, "/ack/ack-grace"}, {uuid.Nil, "/lab"}, {uuid.Nil, "/nothing"}}
+}
+
+// every lists the pages with everybody who reads them.
+func every() []visit {
+	out := []visit{{uuid.Nil, "/signin"}, {uuid.Nil, "/signin/signin-grace"}, {uuid.Nil, "/ack/ack-grace"},
+		{uuid.Nil, "/lab"}, {uuid.Nil, "/nothing"}}
 	for _, who := range []uuid.UUID{analystID, contactID, secondID, auditorID, adminID} {
-		for _, path := range []string{"/", "/cases", "/cases?which=all&tenant=northwind", "/cases/FB-1042", "/cases/FB-1041", "/requests/" + requestID1.String(),
-			"/requests/" + endRequestID.String(), "/requests/" + eastRequestID.String(), "/tenants", "/tenants/northwind", "/tenants/watch",
-			"/tenants/northwind/mode?mode=authorize&eradicate=true", "/tenants/northwind/mode?mode=notify", "/tenants/northwind/stop",
-			"/tenants/watch/stop", "/policy", "/feeds", "/journal", "/journal?org=northwind&before=60", "/lab", "/signin", "/nothing"} {
-			out = append(out, p{who, path})
+		for _, path := range []string{"/", "/cases", "/cases?which=all&tenant=northwind", "/cases/FB-1042", "/cases/FB-1041",
+			"/requests/" + requestID1.String(),
+			"/requests/" + endRequestID.String(), "/requests/" + eastRequestID.String(), "/tenants", "/tenants/northwind",
+			"/tenants/watch",
+			"/tenants/northwind/mode?mode=authorize&eradicate=true", "/tenants/northwind/mode?mode=notify",
+			"/tenants/northwind/stop",
+			"/tenants/watch/stop", "/policy", "/feeds", "/journal", "/journal?org=northwind&before=60", "/lab", "/signin",
+			"/nothing"} {
+			out = append(out, visit{who, path})
 		}
 	}
 	return out

@@ -67,7 +67,8 @@ func contactWord(s threat.ContactState) word {
 	case threat.ContactUnreachable:
 		return word{"Unreachable", "Every contact was tried to the end, and nobody answered.", toneBad}
 	case threat.ContactUndeliverable:
-		return word{"Undeliverable", "No message could be sent. That is never a consent: reach the customer another way.", toneBad}
+		return word{"Undeliverable", "No message could be sent. That is never a consent: reach the customer another way.",
+			toneBad}
 	case threat.ContactExhausted:
 		return word{"No answer", "Contacts were tried to the end, but not each over a channel that rings.", toneWarn}
 	}
@@ -158,12 +159,12 @@ func modeWord(m threat.Mode) word {
 	case threat.ModeNotify:
 		return word{"Notify", "Firebreak never acts; it tells the contacts and recommends.", toneQuiet}
 	case threat.ModeCollaborate:
-		return word{"Collaborate", "Firebreak acts only on the consent of an authorised contact.", toneGood}
+		return word{"Collaborate", "Firebreak acts only on the consent of an authorised contact.", toneQuiet}
 	case threat.ModeCollaborateUnreachable:
 		return word{"Collaborate, or unreachable", "As collaborate. When every contact was tried to the end, nobody acknowledged " +
-			"and the threat is still active, Firebreak contains without consent.", toneWarn}
+			"and the threat is still active, Firebreak contains without consent.", toneQuiet}
 	case threat.ModeAuthorize:
-		return word{"Authorize", "Firebreak contains at once, then tells the contacts.", toneBusy}
+		return word{"Authorize", "Firebreak contains at once, then tells the contacts.", toneQuiet}
 	}
 	return word{title(string(m)), "It allows nothing.", toneWarn}
 }
@@ -173,7 +174,8 @@ func endWords(e threat.End) string {
 	case threat.EndRelease:
 		return "Then it is released."
 	case threat.EndReleaseWhenContained:
-		return "Then it is released if the threat is contained or resolved; otherwise people are asked, and it is held until they answer."
+		return "Then it is released if the threat is contained or resolved; otherwise people are asked, and it is held until " +
+			"they answer."
 	case threat.EndAsk:
 		return "Then people are asked whether to release it; it is held until they answer."
 	case threat.EndExtend:

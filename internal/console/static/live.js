@@ -41,8 +41,12 @@
     return a && part.contains(a) && /^(INPUT|TEXTAREA|SELECT)$/.test(a.tagName) && !("keep" in part.dataset);
   };
 
+  // What has the focus is found again by its id, or by what it is and says.
+  const stops = "a, button, summary, input, select, textarea, [tabindex]";
+  const key = (e) => e.id || e.tagName + " " + (e.getAttribute("href") || "") + " " + text(e);
+
   const replace = (was, is) => {
-    const focused = was.contains(document.activeElement) ? document.activeElement.id : "";
+    const focused = was.contains(document.activeElement) ? key(document.activeElement) : "";
     const open = Array.from(was.querySelectorAll("details[id][open]"), (d) => d.id);
     for (const id of open) {
       const d = is.querySelector("#" + CSS.escape(id));
@@ -53,7 +57,7 @@
       if (g && f.value !== f.defaultValue && f.type !== "checkbox" && f.type !== "radio") g.value = f.value;
     }
     was.replaceWith(is);
-    const f = focused && document.getElementById(focused);
+    const f = focused && Array.from(is.querySelectorAll(stops)).find((e) => key(e) === focused);
     if (f) f.focus({ preventScroll: true });
   };
 
@@ -112,6 +116,7 @@
     const hear = (event) => { if (about(event)) soon(); };
     source.onmessage = hear;
     for (const kind of body.dataset.events.split(" ")) source.addEventListener(kind, hear);
+    source.addEventListener("end", soon); // the session or its rights ended: the next fetch tells
     source.onopen = () => { say("This page keeps itself up to date."); soon(); };
     source.onerror = () => say("The live connection is lost; the page looks for news every 30 seconds.");
   };
