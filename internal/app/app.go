@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	_ "time/tzdata" // zones of people and business hours, also where the machine has none
 
 	"github.com/gofrs/flock"
 	"github.com/google/uuid"
@@ -186,7 +187,7 @@ func (a *App) wire(context.Context) (err error) {
 	if a.cfg.Lab {
 		a.labPager = lab.NewPager(nil)
 	}
-	if a.registry, err = adapters.NewRegistry(products(a.store, a.labPager)...); err != nil {
+	if a.registry, err = adapters.NewRegistry(append(products(a.store, a.labPager), a.cfg.Products...)...); err != nil {
 		return err
 	}
 	a.devices = newDevices(a.store, a.registry, time.Now)

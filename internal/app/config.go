@@ -8,6 +8,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/firebreak/firebreak/adapters"
 	"github.com/firebreak/firebreak/internal/engine"
 	"github.com/firebreak/firebreak/internal/threat"
 )
@@ -28,6 +29,9 @@ type Config struct {
 	Log           *slog.Logger
 
 	Sweep time.Duration // between sweeps for rows without a live workflow; 30 s
+
+	// Products stand in the registry behind the program's own: what a benchmark acts on.
+	Products []adapters.Product
 
 	// Announce gets what a person must see at start: where to look, and the first sign-in. Nil writes to the log.
 	Announce func(line string)
