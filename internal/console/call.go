@@ -365,7 +365,7 @@ func (k *call) name(person uuid.UUID) string {
 	n := "person " + person.String()
 	if p, err := k.deps.Store.Person(k.ctx(), person); err == nil && p.Name != "" {
 		n = threat.Inert(p.Name, maxName)
-		if p.Simulated {
+		if p.Simulated && !strings.HasSuffix(n, "(simulated)") {
 			n += " (simulated)"
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -68,7 +69,8 @@ type evidenceRow struct {
 	Product    string
 	Severity   word
 	Techniques []string
-	Proposed   bool // triage proposed this very action about it
+	Proposed   bool        // triage proposed this very action about it
+	Own        []targetRow // what of the customer's it names: which machine is in trouble
 }
 
 type voteRow struct {
@@ -238,10 +240,35 @@ func (p *requestPage) evidence(k *call, r threat.Request, c threat.Case) error {
 		for _, t := range d.Techniques {
 			row.Techniques = append(row.Techniques, threat.Inert(t, 40))
 		}
+		if row.Own, err = k.own(d); err != nil {
+			return err
+		}
 		p.Evidence = append(p.Evidence, row)
 	}
 	p.MoreFound += int(max(c.LastDetection-looked, 0))
 	return nil
+}
+
+// ownShown is how many of the customer's things a line of evidence names.
+const ownShown = 4
+
+// own gives what of the customer's a detection names, addresses with the assets that have them.
+func (k *call) own(d threat.Detection) ([]targetRow, error) {
+	var out []targetRow
+	for _, o := range d.Observables {
+		if o.Bearing != threat.BearingVictim || len(out) == ownShown {
+			continue
+		}
+		row := targetRow{Kind: strings.ReplaceAll(threat.Inert(string(o.Kind), 40), "_", " "), Value: threat.Inert(o.Value, maxText)}
+		if o.Kind == threat.ObservableIP {
+			var err error
+			if row, err = k.target(d.TenantID, threat.Target{Kind: threat.TargetIP, Value: o.Value}); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, row)
+	}
+	return out, nil
 }
 
 // bears reports whether a detection names a target of the action, and whether triage proposed the action about it.

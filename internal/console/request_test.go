@@ -25,7 +25,7 @@ func TestRequestShowsAllThatOneDecidesOn(t *testing.T) {
 		"Our entry is removed from the list or set", "Entries end by their own time-out on the device or in the list.",
 		"The device's own list is read",
 		"Nothing is done if nobody answers within 30 minutes.", "ET CNC Known CnC server group 12", "T1071",
-		"1 more detection of the case",
+		"1 more detection of the case", "On the customer's side: 10.20.0.77",
 		"The customer's response mode is collaborate", "Collaborate acts on a contact's consent only respond.ask.collaborate",
 		"It takes an authorised contact, but not whoever asked for it.", "Contacts who may: Grace Oduya (simulated).",
 		"Closes 2026-03-14 03:31:00 UTC in 21 min",
