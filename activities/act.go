@@ -98,7 +98,8 @@ func (s *Response) change(ctx context.Context, t Task) error {
 		return err
 	} else if err != nil { // nothing was sent, and nothing will be
 		log.ErrorContext(ctx, "a device cannot be opened", "error", err)
-		return s.Store.FinishClaim(ctx, j.claim.ID, threat.ClaimResult{Outcome: threat.OutcomeUnsupported, Detail: err.Error()})
+		res := threat.ClaimResult{Outcome: threat.OutcomeUnsupported, Detail: err.Error()}
+		return s.Store.FinishClaim(ctx, j.claim.ID, res)
 	}
 	call := callOf(j.set)
 	claim, mine, err := s.Store.BeginSend(ctx, j.claim.ID, call)
@@ -127,7 +128,8 @@ func (s *Response) change(ctx context.Context, t Task) error {
 		return err
 	}
 	drifted := claim.Kind == threat.ClaimRenew && threat.Is(err, threat.NotFound)
-	worked := res.Outcome == threat.OutcomeSuccess || claim.Kind == threat.ClaimRelease && res.Outcome == threat.OutcomeDoesNotExist
+	worked := res.Outcome == threat.OutcomeSuccess ||
+		claim.Kind == threat.ClaimRelease && res.Outcome == threat.OutcomeDoesNotExist
 	if !worked && !drifted || j.settle() > readAtOnce {
 		return nil
 	}
@@ -151,8 +153,10 @@ func (s *Response) call(ctx context.Context, j job) (adapters.Receipt, error) {
 // again; failure is an answer.
 func (s *Response) result(j job, receipt adapters.Receipt, err error) threat.ClaimResult {
 	if err == nil {
-		res := threat.ClaimResult{Outcome: receipt.Outcome, Handle: receipt.Handle, Adopted: receipt.Adopted, Detail: receipt.Detail}
-		if j.claim.Kind != threat.ClaimRelease && j.ability.DeviceEnds && !receipt.Adopted && receipt.Outcome == threat.OutcomeSuccess {
+		res := threat.ClaimResult{Outcome: receipt.Outcome, Handle: receipt.Handle, Adopted: receipt.Adopted,
+			Detail: receipt.Detail}
+		told := j.claim.Kind != threat.ClaimRelease && j.ability.DeviceEnds && !receipt.Adopted
+		if told && receipt.Outcome == threat.OutcomeSuccess {
 			ends := j.order().DeviceEnds
 			res.DeviceEnds = &ends
 		}

@@ -82,8 +82,7 @@ func (s *Escalation) send(ctx context.Context, t Task) error {
 	}
 	if refusal != nil {
 		text = refusal.Error()
-		s.Log.WarnContext(ctx, "a message was not accepted", "tenant", a.TenantID, "case", a.CaseID, "escalation", a.EscalationID,
-			"attempt", a.ID, "channel", a.Channel, "state", state, "again", keep, "error", refusal)
+		s.aboutAttempt(a).WarnContext(ctx, "a message was not accepted", "state", state, "again", keep, "error", refusal)
 	}
 	if keep { // it stays what it is, being sent, and is handed in again under the same key
 		return nil
@@ -186,7 +185,6 @@ func (s *Escalation) cancel(ctx context.Context, t Task) error {
 	case threat.Unavailable, threat.RateLimited, threat.Unknown:
 		return err
 	}
-	s.Log.WarnContext(ctx, "a message could not be taken back", "tenant", a.TenantID, "case", a.CaseID, "escalation", a.EscalationID,
-		"attempt", a.ID, "channel", a.Channel, "error", err)
+	s.aboutAttempt(a).WarnContext(ctx, "a message could not be taken back", "error", err)
 	return nil
 }

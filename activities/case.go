@@ -94,8 +94,8 @@ func (s *Case) takeIn(ctx context.Context, c threat.Case, set tenant.Settings) e
 		if err := s.Store.AdvanceCursor(ctx, c.ID, cursor); err != nil {
 			return err
 		}
-		s.Log.InfoContext(ctx, "detections were taken in", "tenant", c.TenantID, "case", c.ID, "detections", len(page),
-			"until", cursor, "proposed", len(responses))
+		s.aboutCase(c).InfoContext(ctx, "detections were taken in", "detections", len(page), "until", cursor,
+			"proposed", len(responses))
 		if len(page) < pull {
 			return nil
 		}
@@ -103,7 +103,8 @@ func (s *Case) takeIn(ctx context.Context, c threat.Case, set tenant.Settings) e
 }
 
 // proposals plans one response for each step and target that may act now.
-func (s *Case) proposals(ctx context.Context, c threat.Case, page []threat.Detection, set tenant.Settings) ([]threat.Response, error) {
+func (s *Case) proposals(ctx context.Context, c threat.Case, page []threat.Detection, set tenant.Settings) (
+	[]threat.Response, error) {
 	var among []threat.Response // those of the case, and those that this page adds
 	var list []threat.Connection
 	var out []threat.Response
@@ -123,13 +124,13 @@ func (s *Case) proposals(ctx context.Context, c threat.Case, page []threat.Detec
 		for _, p := range d.Proposals {
 			a, err := plan.Complete(threat.Action{TenantID: c.TenantID, CaseID: c.ID, Step: p.Step, Verb: p.Verb, Target: p.Target})
 			if err != nil { // policy proposed what cannot be done: said aloud, and the rest goes on
-				s.Log.ErrorContext(ctx, "a proposal cannot be planned", "tenant", c.TenantID, "case", c.ID, "detection", d.ID, "error", err)
+				s.aboutCase(c).ErrorContext(ctx, "a proposal cannot be planned", "detection", d.ID, "error", err)
 				s.Page(ctx, fmt.Sprintf("%s: policy proposed what cannot be done (%s): %v", c.Name(), threat.Inert(p.Verb, 32), err))
 				continue
 			}
 			round, why := plan.Round(a.Step, a.Target, d.ReceivedAt, among, set.AckFor.Duration())
 			if round == 0 {
-				s.Log.DebugContext(ctx, "a proposal adds nothing", "tenant", c.TenantID, "case", c.ID, "detection", d.ID, "why", why)
+				s.aboutCase(c).DebugContext(ctx, "a proposal adds nothing", "detection", d.ID, "why", why)
 				continue
 			}
 			r := s.response(a, round, p.Required, list)
@@ -150,7 +151,8 @@ func (s *Case) response(a threat.Action, round int, required bool, list []threat
 	if a.Connections == nil {
 		a.Connections = []uuid.UUID{}
 	}
-	return threat.Response{Action: a, State: threat.ResponseProposed, Required: required, AskedBy: threat.SystemActor, Why: plan.Told(left)}
+	return threat.Response{Action: a, State: threat.ResponseProposed, Required: required, AskedBy: threat.SystemActor,
+		Why: plan.Told(left)}
 }
 
 // threat says that a case is contained when the devices said so of every required response, and takes it back when a new
@@ -170,11 +172,12 @@ func (s *Case) threat(ctx context.Context, c threat.Case, responses []threat.Res
 }
 
 // standing counts the required responses that are in force on every device of theirs, and those that are not. What was let
-// go or taken back by a decision is required no longer.
+// go, is being let go or was taken back by a decision is required no longer: the end of a containment is no new activity of
+// the adversary's.
 func standing(responses []threat.Response) (held, open int) {
 	for _, r := range plan.LastRounds(responses) {
 		switch {
-		case !r.Required, r.State == threat.ResponseReleased, r.State == threat.ResponseSuperseded:
+		case !r.Required, r.Ending != "", r.State == threat.ResponseReleased, r.State == threat.ResponseSuperseded:
 		case r.State == threat.ResponseHeld && whole(r):
 			held++
 		default:
@@ -196,7 +199,8 @@ func whole(r threat.Response) bool {
 }
 
 // quiet gives the time from which a case counts as over, as long as nothing happens; zero when it cannot be over yet.
-func (s *Case) quiet(ctx context.Context, c threat.Case, responses []threat.Response, set tenant.Settings) (time.Time, error) {
+func (s *Case) quiet(ctx context.Context, c threat.Case, responses []threat.Response, set tenant.Settings) (
+	time.Time, error) {
 	if c.Cursor < c.LastDetection {
 		return time.Time{}, nil
 	}
@@ -236,6 +240,6 @@ func (s *Case) close(ctx context.Context, c threat.Case, set tenant.Settings) (N
 	if _, err := s.Store.CloseCase(ctx, c.ID, reason, threat.SystemActor); err != nil && !threat.Is(err, threat.Conflict) {
 		return Next{}, err
 	}
-	s.Log.InfoContext(ctx, "a quiet case is closed", "tenant", c.TenantID, "case", c.ID, "was", c.Threat)
+	s.aboutCase(c).InfoContext(ctx, "a quiet case is closed", "was", c.Threat)
 	return Next{Done: true}, nil
 }

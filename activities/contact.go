@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/firebreak/firebreak/internal/threat"
@@ -28,7 +27,7 @@ func tellAgain(c threat.Case, last threat.Escalation, there bool, now time.Time)
 		return "nobody was told yet"
 	case last.State == threat.EscalationRunning || last.EndedAt == nil || c.Acknowledged(now):
 		return ""
-	case c.LastAdversaryAt != nil:
+	case c.LastAdversaryAt != nil && c.LastAdversaryAt.After(*last.EndedAt):
 		return "new adversary activity"
 	case c.AckUntil != nil && c.AckUntil.After(*last.EndedAt) && c.Threat == threat.ThreatActive:
 		return "the acknowledgement has expired and the threat is active"
@@ -61,7 +60,7 @@ func (s *Case) escalate(ctx context.Context, c threat.Case, now time.Time) (thre
 	if err != nil {
 		return c, err
 	}
-	s.Log.InfoContext(ctx, "an escalation begins", "tenant", c.TenantID, "case", c.ID, "escalation", e.ID, "number", e.Number, "why", reason)
+	s.aboutCase(c).InfoContext(ctx, "an escalation begins", "escalation", e.ID, "number", e.Number, "why", reason)
 	return s.Store.Case(ctx, c.ID)
 }
 
@@ -81,7 +80,7 @@ func (s *Case) nobody(ctx context.Context, c threat.Case, now time.Time) (threat
 		return c, nil
 	}
 	s.Page(ctx, c.Name()+": the customer has to be told, and no authorised contact can be reached over anything; call them")
-	s.Log.ErrorContext(ctx, "nobody can be told about a case", "tenant", c.TenantID, "case", c.ID)
+	s.aboutCase(c).ErrorContext(ctx, "nobody can be told about a case")
 	return s.Store.SetContact(ctx, c.ID, threat.ContactUndeliverable, "no authorised contact can be reached over any channel")
 }
 
@@ -108,7 +107,7 @@ func (d Deps) settleContact(ctx context.Context, c threat.Case, e threat.Escalat
 	if to != threat.ContactUnreachable {
 		d.Page(ctx, c.Name()+": "+why)
 	}
-	d.Log.Log(ctx, slog.LevelWarn, "an escalation came to its end", "tenant", c.TenantID, "case", c.ID, "escalation", e.ID, "contact", to,
+	d.aboutEscalation(e).WarnContext(ctx, "an escalation came to its end", "contact", to,
 		"accepted", r.Accepted, "undelivered", r.Undelivered, "interrupted", r.Interrupted, "contacts", r.Contacts)
 	return d.Store.SetContact(ctx, c.ID, to, why)
 }
@@ -119,7 +118,8 @@ func outcome(r threat.Reach) (threat.ContactState, string) {
 	case r.Acknowledged || !r.Over:
 		return threat.ContactNone, ""
 	case r.Unreachable():
-		return threat.ContactUnreachable, fmt.Sprintf("all %d authorised contacts were tried to the end, and nobody answered", r.Contacts)
+		return threat.ContactUnreachable,
+			fmt.Sprintf("all %d authorised contacts were tried to the end, and nobody answered", r.Contacts)
 	case r.Accepted == 0:
 		return threat.ContactUndeliverable, "no message to any authorised contact could be sent"
 	}

@@ -186,6 +186,28 @@ func (d Deps) filled() Deps {
 	return d
 }
 
+// The log's lines about a case, an escalation's attempt and a response carry the ids by which they are found.
+
+func (d Deps) aboutCase(c threat.Case) *slog.Logger {
+	return d.Log.With("tenant", c.TenantID, "case", c.ID)
+}
+
+func (d Deps) aboutEscalation(e threat.Escalation) *slog.Logger {
+	return d.Log.With("tenant", e.TenantID, "case", e.CaseID, "escalation", e.ID)
+}
+
+func (d Deps) aboutAttempt(a threat.Attempt) *slog.Logger {
+	return d.Log.With("tenant", a.TenantID, "case", a.CaseID, "escalation", a.EscalationID, "attempt", a.ID,
+		"channel", a.Channel)
+}
+
+func (d Deps) aboutResponse(r threat.Response) *slog.Logger {
+	return d.Log.With("tenant", r.TenantID, "case", r.CaseID, "response", r.ID)
+}
+
+// what names an action for people: "block_ip of ip:203.0.113.9".
+func what(r threat.Response) string { return r.Verb + " of " + threat.Inert(r.Target.String(), 120) }
+
 // now is the time, UTC.
 func (d Deps) now() time.Time { return d.Now().UTC() }
 

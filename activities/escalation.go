@@ -73,7 +73,7 @@ func (s *Escalation) step(ctx context.Context, subject Subject) (Next, error) {
 	if w.silent {
 		s.silent(ctx, c, e, now)
 	}
-	next, err := s.tasks(ctx, c, e, attempts, set, now)
+	next, err := s.tasks(ctx, attempts, set, now)
 	if err != nil || len(next.Tasks) > 0 || next.Again {
 		return next, err
 	}
@@ -90,7 +90,7 @@ func (s *Escalation) step(ctx context.Context, subject Subject) (Next, error) {
 }
 
 func (s *Escalation) end(ctx context.Context, e threat.Escalation, state threat.EscalationState) (threat.Escalation, error) {
-	s.Log.InfoContext(ctx, "an escalation ends", "tenant", e.TenantID, "case", e.CaseID, "escalation", e.ID, "state", state)
+	s.aboutEscalation(e).InfoContext(ctx, "an escalation ends", "state", state)
 	return s.Store.EndEscalation(ctx, e.ID, state)
 }
 
@@ -196,8 +196,8 @@ func (s *Escalation) attempt(ctx context.Context, e threat.Escalation, round, i,
 		Address: method.Address, State: threat.AttemptPlanned, DueAt: begin.Add(method.Delay)}
 	ch, err := s.channel(ctx, method.ConnectionID)
 	if err != nil {
-		s.Log.WarnContext(ctx, "a channel cannot be opened; it counts for nothing", "tenant", e.TenantID, "case", e.CaseID,
-			"escalation", e.ID, "connection", method.ConnectionID, "error", err)
+		s.aboutEscalation(e).WarnContext(ctx, "a channel cannot be opened; it counts for nothing",
+			"connection", method.ConnectionID, "error", err)
 		return a
 	}
 	a.Interruptive, a.TwoWay = ch.Interruptive, ch.TwoWay
@@ -223,8 +223,7 @@ func (s *Escalation) silent(ctx context.Context, c threat.Case, e threat.Escalat
 const resendFor = 10 * time.Minute
 
 // tasks gives what is to be sent now, and settles what was cut off while it was sent.
-func (s *Escalation) tasks(ctx context.Context, c threat.Case, e threat.Escalation, attempts []threat.Attempt, set tenant.Settings,
-	now time.Time) (Next, error) {
+func (s *Escalation) tasks(ctx context.Context, attempts []threat.Attempt, set tenant.Settings, now time.Time) (Next, error) {
 	var next Next
 	for _, a := range attempts {
 		switch a.State {
@@ -258,7 +257,8 @@ func (s *Escalation) task(kind string, a threat.Attempt, set tenant.Settings) Ta
 
 // cutOff says what becomes of a message that is being sent: it is waited for; or, when nobody can be sending it any more,
 // handed in again where the provider drops a repetition, and unknown for ever where it does not.
-func (s *Escalation) cutOff(ctx context.Context, a threat.Attempt, set tenant.Settings, now time.Time) (again bool, wake time.Time, err error) {
+func (s *Escalation) cutOff(ctx context.Context, a threat.Attempt, set tenant.Settings, now time.Time) (
+	again bool, wake time.Time, err error) {
 	over := sendingOver(a, set)
 	if at := s.memory.noted(holdOff(a.ID)); at.After(over) {
 		over = at
@@ -266,10 +266,12 @@ func (s *Escalation) cutOff(ctx context.Context, a threat.Attempt, set tenant.Se
 	if now.Before(over) {
 		return false, over, nil
 	}
-	if ch, err := s.channel(ctx, a.ConnectionID); err == nil && ch.Keyed && a.SentAt != nil && now.Before(a.SentAt.Add(resendFor)) {
+	ch, err := s.channel(ctx, a.ConnectionID)
+	if err == nil && ch.Keyed && a.SentAt != nil && now.Before(a.SentAt.Add(resendFor)) {
 		return true, time.Time{}, nil
 	}
-	return false, time.Time{}, s.Store.FinishAttempt(ctx, a.ID, threat.AttemptUnknown, "", "no answer was recorded; it may have gone out")
+	return false, time.Time{}, s.Store.FinishAttempt(ctx, a.ID, threat.AttemptUnknown, "",
+		"no answer was recorded; it may have gone out")
 }
 
 // sendingOver is when nobody can be sending an attempt any more.
@@ -308,7 +310,8 @@ func (s *Escalation) over(ctx context.Context, c threat.Case, e threat.Escalatio
 	now := s.now()
 	var next Next
 	for _, a := range attempts {
-		if a.State != threat.AttemptAccepted && a.State != threat.AttemptUnknown || e.EndedAt == nil || now.After(e.EndedAt.Add(cancelWithin)) {
+		wentOut := a.State == threat.AttemptAccepted || a.State == threat.AttemptUnknown
+		if !wentOut || e.EndedAt == nil || now.After(e.EndedAt.Add(cancelWithin)) {
 			continue
 		}
 		// Each is planned once by this process; a repetition by another changes nothing at the provider.

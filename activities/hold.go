@@ -47,7 +47,7 @@ func (s *Response) renew(ctx context.Context, v view, h threat.Holder, t *todo) 
 			return s.unsent(ctx, v, h.ConnectionID, a.Claim, TaskRenew, t)
 		}
 	case threat.ClaimRefused:
-		s.page(ctx, v.r, "renew", fmt.Sprintf("%s of %s cannot be renewed, and the device lets go by itself at %s: %s", v.r.Verb, v.r.Target,
+		s.page(ctx, v.r, "renew", fmt.Sprintf("%s cannot be renewed, and the device lets go by itself at %s: %s", what(v.r),
 			h.Effect.DeviceEnds.Format(time.RFC3339), threat.Inert(a.Why, 200)))
 	}
 	wake := v.now.Add(max(v.set.Reverify.Duration()/5, time.Second))
@@ -69,7 +69,8 @@ func (v view) renewal(h threat.Holder) time.Time {
 	}
 	var from time.Time // when the device was last told its end
 	for _, c := range v.claims {
-		if c.EffectID == e.ID && c.Generation == e.Generation && c.Kind != threat.ClaimRelease && c.Outcome == threat.OutcomeSuccess {
+		worked := c.Kind != threat.ClaimRelease && c.Outcome == threat.OutcomeSuccess
+		if worked && c.EffectID == e.ID && c.Generation == e.Generation {
 			from = latest(from, c.At)
 		}
 	}
@@ -112,7 +113,7 @@ func (s *Response) letGo(ctx context.Context, r threat.Response, why string) (Ne
 	if _, err := s.Store.EndHold(ctx, r.ID, why, threat.SystemActor); err != nil && !threat.Is(err, threat.Conflict) {
 		return Next{}, err
 	}
-	s.Log.InfoContext(ctx, "a response is let go", "tenant", r.TenantID, "case", r.CaseID, "response", r.ID, "why", why)
+	s.aboutResponse(r).InfoContext(ctx, "a response is let go", "why", why)
 	return Next{Again: true}, nil
 }
 
@@ -120,7 +121,7 @@ func (s *Response) holdOn(ctx context.Context, r threat.Response, until time.Tim
 	if _, err := s.Store.ExtendHold(ctx, r.ID, until, why, threat.SystemActor); err != nil {
 		return Next{}, err
 	}
-	s.Log.InfoContext(ctx, "a response is held on", "tenant", r.TenantID, "case", r.CaseID, "response", r.ID, "until", until, "why", why)
+	s.aboutResponse(r).InfoContext(ctx, "a response is held on", "until", until, "why", why)
 	return Next{Again: true}, nil
 }
 
@@ -147,8 +148,8 @@ func (s *Response) holdAndAsk(ctx context.Context, v view) (Next, error) {
 		if _, err := s.Store.ExpireRequest(ctx, q.ID); err != nil && !threat.Is(err, threat.Conflict) {
 			return Next{}, err
 		}
-		s.Page(ctx, fmt.Sprintf("%s of %s: its time is up, and nobody says whether to let go; it is held on (response %s)", v.r.Verb,
-			v.r.Target, v.r.ID))
+		s.Page(ctx, fmt.Sprintf("%s: its time is up, and nobody says whether to let go; it is held on (response %s)",
+			what(v.r), v.r.ID))
 	}
 	return s.holdOn(ctx, v.r, v.now.Add(v.set.RequestOpen.Duration()+endLater), askedEnd)
 }
@@ -163,7 +164,7 @@ func (s *Response) askEnd(ctx context.Context, v view) (bool, error) {
 		return false, nil
 	}
 	if err == nil {
-		s.Log.InfoContext(ctx, "people are asked about an end", "tenant", v.r.TenantID, "case", v.r.CaseID, "response", v.r.ID, "request", q.ID)
+		s.aboutResponse(v.r).InfoContext(ctx, "people are asked about an end", "request", q.ID)
 	}
 	return err == nil, err
 }
@@ -209,7 +210,7 @@ func (s *Response) releaseOne(ctx context.Context, v view, h threat.Holder, t *t
 	case !there:
 	case c.ResultAt == nil && c.Sends == 0:
 		return s.unsent(ctx, v, h.ConnectionID, c, TaskRelease, t)
-	case c.ResultAt != nil && (c.Outcome == threat.OutcomeFailure || c.Outcome == threat.OutcomeError || c.Outcome == threat.OutcomeUnsupported):
+	case c.ResultAt != nil && refusal(c.Outcome):
 		if due := v.releaseAgain(h, c, s.memory.noted(leaveAlone(h.EffectID))); v.now.Before(due) {
 			t.WakeAt = earliest(t.WakeAt, due)
 			return nil
@@ -221,8 +222,8 @@ func (s *Response) releaseOne(ctx context.Context, v view, h threat.Holder, t *t
 			return err
 		}
 		if c.ReadAt == nil || c.ReadAt.Before(from) {
-			s.pace(ctx, v, h.ConnectionID, pacing{kind: TaskRead, claim: c.ID, from: from, seen: seen(*h.Effect, c), least: time.Second,
-				most: v.set.Reverify.Duration()}, t)
+			s.pace(ctx, v, h.ConnectionID, pacing{kind: TaskRead, claim: c.ID, from: from, seen: seen(*h.Effect, c),
+				least: time.Second, most: v.set.Reverify.Duration()}, t)
 			return nil
 		}
 		if due := v.releaseAgain(h, c, time.Time{}); v.now.Before(due) {
@@ -231,7 +232,7 @@ func (s *Response) releaseOne(ctx context.Context, v view, h threat.Holder, t *t
 		}
 	}
 	if n := v.releases(h); n >= pageAfter {
-		s.page(ctx, v.r, "release", fmt.Sprintf("%s of %s cannot be taken back on a device after %d tries; it is tried on", v.r.Verb, v.r.Target, n))
+		s.page(ctx, v.r, "release", fmt.Sprintf("%s cannot be taken back on a device after %d tries; it is tried on", what(v.r), n))
 	}
 	a, err := s.Store.ClaimRelease(ctx, v.r.ID, h.ConnectionID)
 	if err != nil {
@@ -252,6 +253,11 @@ func (s *Response) releaseOne(ctx context.Context, v view, h threat.Holder, t *t
 		return threat.Faultf(threat.Internal, "a release was answered with %q", string(a.Verdict))
 	}
 	return nil
+}
+
+// refusal reports whether an outcome says that nothing was changed.
+func refusal(o threat.Outcome) bool {
+	return o == threat.OutcomeFailure || o == threat.OutcomeError || o == threat.OutcomeUnsupported
 }
 
 // releases counts the releases of an effect's generation that were tried.

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firebreak/firebreak/activities"
 	"github.com/firebreak/firebreak/internal/tenant"
 	"github.com/firebreak/firebreak/internal/threat"
 )
@@ -247,5 +248,37 @@ func TestADetectionsResponsesWithoutADeviceSayWhy(t *testing.T) {
 	r := h.last(k)
 	require.Equal(t, threat.ResponseDenied, r.State)
 	require.Contains(t, r.Why, "names no connection")
+	h.sound()
+}
+
+func TestWhatNoDeviceHasWhenItsTimeIsUpIsOver(t *testing.T) {
+	h, w, k := holding(t, threat.EndAsk)
+	w.apply = func() error { return threat.Faultf(threat.Unavailable, "nobody answers") }
+	h.play(58 * time.Minute)
+	w.lose(attacker)
+	r := h.responses(k)[0]
+	require.NoError(t, h.subjects[activities.KindResponse].(performer).Perform(h.ctx, activities.Task{Kind: activities.TaskVerify,
+		TenantID: h.tenant.ID, ResponseID: r.ID, ConnectionID: w.id}))
+	h.play(4 * time.Minute)
+	r = h.responses(k)[0]
+	require.Equal(t, threat.ResponseReleased, r.State, r.Why)
+	require.Contains(t, r.Ending, "no device has it")
+	h.sound()
+}
+
+func TestARenewalThatAGuardRefusesIsTold(t *testing.T) {
+	h, w, k := holding(t, threat.EndAsk)
+	h.play(59 * time.Minute)
+	_, err := h.s.SetStop(h.ctx, h.tenant.ID, true, "a drill", threat.SystemActor)
+	require.NoError(t, err)
+	h.play(20 * time.Minute)
+	require.Equal(t, threat.ResponseHeld, h.responses(k)[0].State)
+	require.Equal(t, 1, h.paged("cannot be renewed"))
+	_, err = h.s.SetStop(h.ctx, h.tenant.ID, false, "over", threat.SystemActor)
+	require.NoError(t, err)
+	h.play(5 * time.Minute)
+	require.Positive(t, w.seen("renew"))
+	h.play(time.Hour)
+	require.NotEmpty(t, w.holds(attacker))
 	h.sound()
 }

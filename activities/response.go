@@ -35,7 +35,7 @@ type view struct {
 	now    time.Time
 }
 
-// plan is what a step gathers over the response's devices.
+// todo is what a step gathers over the response's devices.
 type todo struct {
 	Next
 	lost []string // why a device will not be tried again
@@ -45,6 +45,13 @@ type todo struct {
 func (s *Response) Step(ctx context.Context, subject Subject) (Next, error) {
 	next, err := s.step(ctx, subject)
 	next.Build = s.Build
+	if err == nil {
+		for _, t := range next.Tasks {
+			if t.Kind == TaskRead || t.Kind == TaskVerify {
+				s.memory.looking(t.ResponseID, t.ConnectionID, s.now())
+			}
+		}
+	}
 	return next, err
 }
 
@@ -150,8 +157,8 @@ func (s *Response) decide(ctx context.Context, v view) (Next, error) {
 	after, err := s.Store.ApplyDecision(ctx, r.ID, r.Version, d)
 	switch threat.KindOf(err) {
 	case "":
-		s.Log.InfoContext(ctx, "a response was decided", "tenant", r.TenantID, "case", r.CaseID, "response", r.ID, "decision", d.DecisionID,
-			"effect", d.Effect, "basis", d.Basis, "state", after.State)
+		s.aboutResponse(r).InfoContext(ctx, "a response was decided", "decision", d.DecisionID, "effect", d.Effect,
+			"basis", d.Basis, "state", after.State)
 	case threat.Conflict: // the response itself moved on
 	case threat.Stale:
 		if r.State == threat.ResponseAsked { // the question stands until there is a decision to put in its place
@@ -174,7 +181,8 @@ func unsettledFacts(d threat.RespondDecision, set tenant.Settings) threat.Respon
 		d.AskFor = set.RequestOpen.Duration()
 	}
 	d.Silence = "nothing is done if nobody answers"
-	d.Reasons = append(slices.Clone(d.Reasons), fmt.Sprintf("the facts moved %d times under the decision: people decide", staleLimit))
+	d.Reasons = append(slices.Clone(d.Reasons),
+		fmt.Sprintf("the facts moved %d times under the decision: people decide", staleLimit))
 	return d
 }
 
@@ -204,7 +212,7 @@ func (s *Response) asked(ctx context.Context, v view) (Next, error) {
 	if _, err := s.Store.ExpireRequest(ctx, q.ID); err != nil && !threat.Is(err, threat.Conflict) {
 		return Next{}, err
 	}
-	s.Log.InfoContext(ctx, "a request expired", "tenant", v.r.TenantID, "case", v.r.CaseID, "response", v.r.ID, "request", q.ID)
+	s.aboutResponse(v.r).InfoContext(ctx, "a request expired", "request", q.ID)
 	return Next{Again: true}, nil
 }
 
@@ -216,7 +224,8 @@ func (s *Response) moved(ctx context.Context, r threat.Response) (moved, waits b
 		return false, false, err
 	}
 	f := r.Facts
-	if st.ModeVersion != f.Mode || st.StopVersion != f.Stop || st.ProtectionVersion != f.Protection || st.SettingsVersion != f.Settings {
+	if st.ModeVersion != f.Mode || st.StopVersion != f.Stop || st.ProtectionVersion != f.Protection ||
+		st.SettingsVersion != f.Settings {
 		return true, false, nil
 	}
 	if st.Mode != threat.ModeCollaborateUnreachable {
@@ -237,8 +246,8 @@ func (s *Response) moved(ctx context.Context, r threat.Response) (moved, waits b
 // fail ends a response that cannot be done, and calls the provider's people: the customer wanted it.
 func (s *Response) fail(ctx context.Context, r threat.Response, why string) (Next, error) {
 	why = threat.Inert(why, 300)
-	s.Log.ErrorContext(ctx, "a response failed", "tenant", r.TenantID, "case", r.CaseID, "response", r.ID, "why", why)
-	s.page(ctx, r, "failed", fmt.Sprintf("%s of %s failed: %s", r.Verb, r.Target, why))
+	s.aboutResponse(r).ErrorContext(ctx, "a response failed", "why", why)
+	s.page(ctx, r, "failed", fmt.Sprintf("%s failed: %s", what(r), why))
 	if _, err := s.Store.FailResponse(ctx, r.ID, why); err != nil {
 		return Next{}, err
 	}

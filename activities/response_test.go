@@ -1,101 +1,16 @@
 package activities_test
 
 import (
-	"context"
-	"errors"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firebreak/firebreak/activities"
-	"github.com/firebreak/firebreak/internal/store"
 	"github.com/firebreak/firebreak/internal/store/storetest"
 	"github.com/firebreak/firebreak/internal/tenant"
 	"github.com/firebreak/firebreak/internal/threat"
 )
-
-// cut is a store with faults: a function that is set answers instead of, or after, the store's.
-type cut struct {
-	*store.Store
-	applyDecision func() error
-	advance       func() error
-	begin         func() error // after the store's own
-	finish        func() error
-	finishAttempt func() error
-	setContact    func() error
-}
-
-func (c *cut) ApplyDecision(ctx context.Context, id uuid.UUID, v int64, d threat.RespondDecision) (threat.Response, error) {
-	if c.applyDecision != nil {
-		if err := c.applyDecision(); err != nil {
-			return threat.Response{}, err
-		}
-	}
-	return c.Store.ApplyDecision(ctx, id, v, d)
-}
-
-func (c *cut) AdvanceCursor(ctx context.Context, id uuid.UUID, seq int64) error {
-	if c.advance != nil {
-		if err := c.advance(); err != nil {
-			return err
-		}
-	}
-	return c.Store.AdvanceCursor(ctx, id, seq)
-}
-
-func (c *cut) BeginSend(ctx context.Context, id uuid.UUID, call time.Duration) (threat.Claim, bool, error) {
-	claim, ok, err := c.Store.BeginSend(ctx, id, call)
-	if err == nil && c.begin != nil {
-		err = c.begin()
-	}
-	return claim, ok && err == nil, err
-}
-
-func (c *cut) FinishClaim(ctx context.Context, id uuid.UUID, r threat.ClaimResult) error {
-	if c.finish != nil {
-		if err := c.finish(); err != nil {
-			return err
-		}
-	}
-	return c.Store.FinishClaim(ctx, id, r)
-}
-
-func (c *cut) FinishAttempt(ctx context.Context, id uuid.UUID, s threat.AttemptState, provider, text string) error {
-	if c.finishAttempt != nil {
-		if err := c.finishAttempt(); err != nil {
-			return err
-		}
-	}
-	return c.Store.FinishAttempt(ctx, id, s, provider, text)
-}
-
-func (c *cut) SetContact(ctx context.Context, id uuid.UUID, to threat.ContactState, why string) (threat.Case, error) {
-	if c.setContact != nil {
-		if err := c.setContact(); err != nil {
-			return threat.Case{}, err
-		}
-	}
-	return c.Store.SetContact(ctx, id, to, why)
-}
-
-func (c *cut) wrap(s *store.Store) activities.Store { c.Store = s; return c }
-
-// times answers an error a number of times, then nothing.
-func times(n int, err error) func() error {
-	return func() error {
-		if n <= 0 {
-			return nil
-		}
-		n--
-		return err
-	}
-}
-
-var errCrash = errors.New("the process was killed here")
-
-func unknown() error { return threat.Faultf(threat.Unknown, "no answer came") }
 
 func TestThreeStalesAskPeople(t *testing.T) {
 	c := &cut{applyDecision: times(3, threat.Faultf(threat.Stale, "the settings changed"))}
@@ -244,93 +159,6 @@ func TestAKillBeforeTheSendingIsSettledByReading(t *testing.T) {
 	require.Equal(t, threat.ResponseHeld, h.last(k).State, h.last(k).Why)
 	require.Equal(t, 1, w.seen("apply"))
 	require.Equal(t, int64(2), h.last(k).Holders[0].Generation)
-	h.sound()
-}
-
-func TestALyingDeviceIsFoundOut(t *testing.T) {
-	h := newHouse(t, threat.ModeAuthorize)
-	w := h.wall("wall")
-	w.lies = true
-	k := h.detect()
-	h.play(5 * time.Minute)
-	r := h.last(k)
-	require.Equal(t, threat.ResponseFailed, r.State)
-	require.Contains(t, r.Why, "the device does not show it")
-	require.Equal(t, 3, w.seen("apply"), "a generation each")
-	require.Equal(t, threat.ThreatActive, h.theCase(k).Threat)
-	require.Equal(t, 1, h.paged("failed"))
-	w.lies = false
-	h.detect()
-	h.play(5 * time.Second)
-	require.Equal(t, threat.ResponseHeld, h.last(k).State, "a new detection begins a new round")
-	require.Equal(t, 2, h.last(k).Round)
-	h.sound()
-}
-
-func TestADeviceThatSaysNoForGoodIsNotTriedOn(t *testing.T) {
-	h := newHouse(t, threat.ModeAuthorize)
-	w := h.wall("wall")
-	w.apply = func() error { return threat.Faultf(threat.Unsupported, "this model cannot") }
-	k := h.detect()
-	h.play(time.Minute)
-	require.Equal(t, threat.ResponseFailed, h.last(k).State)
-	require.Equal(t, 1, w.seen("apply"))
-}
-
-func TestADeviceThatIsAwayIsTriedLater(t *testing.T) {
-	h := newHouse(t, threat.ModeAuthorize)
-	w := h.wall("wall")
-	w.apply = times(3, &threat.Fault{Kind: threat.Unavailable, What: "nobody answers"})
-	k := h.detect()
-	h.play(2 * time.Minute)
-	require.Equal(t, threat.ResponseHeld, h.last(k).State, h.last(k).Why)
-	require.Equal(t, 4, w.seen("apply"))
-	h.sound()
-}
-
-func TestADeviceThatWantsToBeLeftAloneIs(t *testing.T) {
-	h := newHouse(t, threat.ModeAuthorize)
-	w := h.wall("wall")
-	w.apply = times(1, &threat.Fault{Kind: threat.RateLimited, What: "too many", RetryAfter: 90 * time.Second})
-	k := h.detect()
-	h.play(85 * time.Second)
-	require.Equal(t, 1, w.seen("apply"))
-	h.play(10 * time.Second)
-	require.Equal(t, threat.ResponseHeld, h.last(k).State, h.last(k).Why)
-}
-
-func TestADeviceThatCannotBeReadKeepsItsStateAndIsTold(t *testing.T) {
-	h := newHouse(t, threat.ModeAuthorize)
-	w := h.wall("wall")
-	w.read = func() error { return threat.Faultf(threat.Unavailable, "nobody answers") }
-	k := h.detect()
-	h.play(10 * time.Minute)
-	require.Equal(t, threat.ResponseActing, h.last(k).State, "nothing is called contained before the device said so")
-	require.Equal(t, threat.ThreatActive, h.theCase(k).Threat)
-	require.Equal(t, 1, h.paged("cannot be read"))
-	require.Equal(t, 1, w.seen("apply"))
-	reads := w.seen("read")
-	require.Less(t, reads, 20, "it is asked less and less often")
-	w.read = nil
-	h.play(6 * time.Minute)
-	require.Equal(t, threat.ResponseHeld, h.last(k).State)
-	h.sound()
-}
-
-func TestAHeldResponseThatCannotBeReadStaysHeld(t *testing.T) {
-	h := newHouse(t, threat.ModeAuthorize)
-	w := h.wall("wall")
-	k := h.detect()
-	h.play(3 * time.Second)
-	w.read = func() error { return threat.Faultf(threat.Unavailable, "nobody answers") }
-	h.play(30 * time.Minute)
-	require.Equal(t, threat.ResponseHeld, h.last(k).State)
-	require.Equal(t, 1, h.paged("cannot be read"))
-	w.read = nil
-	h.play(6 * time.Minute)
-	before := w.seen("read")
-	h.play(20 * time.Minute)
-	require.InDelta(t, 4, w.seen("read")-before, 1, "back to every five minutes")
 	h.sound()
 }
 
@@ -559,4 +387,20 @@ func TestSecondsOfAnAcceleratedRun(t *testing.T) {
 	require.Equal(t, threat.ResponseReleased, h.last(k).State, h.last(k).Why)
 	require.Empty(t, w.holds(attacker))
 	h.sound()
+}
+
+func TestNobodyLooksBeforeTheSenderHasHadItsTime(t *testing.T) {
+	c := &cut{finish: times(1, errCrash)}
+	h := newHouse(t, threat.ModeAuthorize, c.wrap)
+	w := h.wall("wall")
+	k := h.detect()
+	h.play(500 * time.Millisecond)
+	claim := h.claims(h.last(k))[0]
+	p := h.subjects[activities.KindResponse].(performer)
+	task := activities.Task{Kind: activities.TaskRead, TenantID: h.tenant.ID, ResponseID: claim.ResponseID, ClaimID: claim.ID, ConnectionID: w.id}
+	require.NoError(t, p.Perform(h.ctx, task))
+	require.Zero(t, w.seen("read"), "it would prove nothing")
+	require.NoError(t, p.Perform(h.ctx, activities.Task{Kind: activities.TaskAct, TenantID: h.tenant.ID, ClaimID: claim.ID}))
+	require.Equal(t, 1, w.seen("apply"), "a task that is run twice sends once")
+	require.Error(t, p.Perform(h.ctx, activities.Task{Kind: "dance"}))
 }

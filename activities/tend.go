@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 // Limits on what is tried again over one device, each try under a claim of its own.
 const (
 	failureLimit = 3 // the device refused, or did not do what it said
-	errorLimit   = 6 // it could not be reached, or asked to be left alone: nothing was changed
+	errorLimit   = 6 // it could not be reached, or asked to be left alone: people are told, and it is tried on
 	firstRetry   = 2 * time.Second
 	pageAfter    = 3 // failed looks or releases in a row, before people are told
 )
@@ -111,7 +112,7 @@ func (s *Response) tendOne(ctx context.Context, v view, h threat.Holder, t *todo
 	case v.r.State == threat.ResponseActing:
 		return s.claim(ctx, v, h, t)
 	case h.State == threat.HolderFailed && v.holds():
-		s.page(ctx, v.r, "partial", fmt.Sprintf("%s of %s is in force on a part of its devices only: %s", v.r.Verb, v.r.Target,
+		s.page(ctx, v.r, "partial", fmt.Sprintf("%s is in force on a part of its devices only: %s", what(v.r),
 			threat.Inert(h.Error, 200)))
 	}
 	return nil
@@ -119,7 +120,7 @@ func (s *Response) tendOne(ctx context.Context, v view, h threat.Holder, t *todo
 
 // claim asks for the right to act, and plans the sending.
 func (s *Response) claim(ctx context.Context, v view, h threat.Holder, t *todo) error {
-	due, lost := v.retry(h, s.memory.noted(leaveAlone(h.EffectID)))
+	due, lost := s.retry(ctx, v, h)
 	if lost != "" {
 		t.lost = append(t.lost, lost)
 		return nil
@@ -155,51 +156,65 @@ func (s *Response) claim(ctx context.Context, v view, h threat.Holder, t *todo) 
 	return nil
 }
 
-func (s *Response) claimed(ctx context.Context, r threat.Response, connection uuid.UUID, kind threat.ClaimKind, a threat.ClaimAnswer) {
+func (s *Response) claimed(ctx context.Context, r threat.Response, connection uuid.UUID, kind threat.ClaimKind,
+	a threat.ClaimAnswer) {
 	s.Metrics.Claimed(r.Verb, kind, a.Verdict)
-	s.Log.InfoContext(ctx, "a claim was answered", "tenant", r.TenantID, "case", r.CaseID, "response", r.ID, "connection", connection,
-		"kind", kind, "verdict", a.Verdict, "claim", a.Claim.ID, "effect", a.Effect.ID, "generation", a.Effect.Generation,
-		"guard", a.Guard, "why", threat.Inert(a.Why, 200))
+	s.aboutResponse(r).InfoContext(ctx, "a claim was answered", "connection", connection, "kind", kind,
+		"verdict", a.Verdict, "claim", a.Claim.ID, "effect", a.Effect.ID, "generation", a.Effect.Generation, "guard", a.Guard,
+		"why", threat.Inert(a.Why, 200))
 }
 
-// retry says when a device that failed may be tried again, or why it will not be.
-func (v view) retry(h threat.Holder, notBefore time.Time) (due time.Time, lost string) {
-	var last threat.Claim
-	failures, errs, lapses := 0, 0, 0
-	for _, c := range slices.Backward(v.claims) {
-		if c.Kind != threat.ClaimAct || c.EffectID != h.EffectID || c.ResultAt == nil {
-			continue
-		}
-		if c.Outcome == threat.OutcomeSuccess {
-			break
-		}
-		if failures+errs+lapses == 0 {
-			last = c
-		}
-		switch {
-		case lapsed(c):
-			lapses++
-		case c.Outcome == threat.OutcomeError:
-			errs++
-		default:
-			failures++
-		}
-	}
-	if failures+errs+lapses == 0 {
+// retry says when a device that failed may be tried again, or why it will not be. One that could not be reached is tried
+// on for as long as the containment would have lasted, ever less often, since each try counts in the hour's budget.
+func (s *Response) retry(ctx context.Context, v view, h threat.Holder) (due time.Time, lost string) {
+	sp := v.spell(h)
+	n := sp.failures + sp.errs
+	if n+sp.lapses == 0 {
 		return time.Time{}, ""
 	}
-	if failures >= failureLimit || failures+errs >= errorLimit || last.Outcome == threat.OutcomeUnsupported {
-		why := last.Error
-		if why == "" {
-			why = h.Error
-		}
-		return time.Time{}, fmt.Sprintf("given up after %d tries: %s", failures+errs, why)
+	over := sp.errs > 0 && !v.now.Before(sp.first.Add(v.r.Duration))
+	if over || sp.failures >= failureLimit || sp.last.Outcome == threat.OutcomeUnsupported {
+		return time.Time{}, fmt.Sprintf("given up after %d tries: %s", n, cmp.Or(sp.last.Error, h.Error))
+	}
+	if sp.errs >= errorLimit {
+		s.page(ctx, v.r, "away", fmt.Sprintf("%s: a device could not be reached %d times; it is tried on", what(v.r), errorLimit))
 	}
 	wait := firstRetry
-	for range min(failures+errs+lapses, 12) - 1 {
+	for range min(n+sp.lapses, 12) - 1 {
 		wait *= 3
 	}
-	return latest(last.ResultAt.Add(min(wait, max(v.set.Reverify.Duration(), firstRetry))), notBefore), ""
+	wait = min(wait, max(3*v.set.Reverify.Duration(), firstRetry))
+	return latest(sp.last.ResultAt.Add(wait), s.memory.noted(leaveAlone(h.EffectID))), ""
+}
+
+// spell is what came of the claims on an effect since the last one that worked.
+type spell struct {
+	failures, errs, lapses int
+	first                  time.Time
+	last                   threat.Claim
+}
+
+func (v view) spell(h threat.Holder) spell {
+	var sp spell
+	for _, c := range v.claims {
+		switch {
+		case c.Kind != threat.ClaimAct || c.EffectID != h.EffectID || c.ResultAt == nil:
+			continue
+		case c.Outcome == threat.OutcomeSuccess:
+			sp = spell{}
+			continue
+		case lapsed(c):
+			sp.lapses++
+		case c.Outcome == threat.OutcomeError:
+			sp.errs++
+		default:
+			sp.failures++
+		}
+		if sp.last = c; sp.first.IsZero() {
+			sp.first = c.At
+		}
+	}
+	return sp
 }
 
 // lapsed reports whether nothing went out under a claim, and that was nobody's refusal.
@@ -215,7 +230,7 @@ func (s *Response) refused(ctx context.Context, v view, a threat.ClaimAnswer, t 
 	}
 	why = threat.Inert(why, 300)
 	if v.holds() {
-		s.page(ctx, v.r, "refused", fmt.Sprintf("%s of %s is done on a part of its devices only: %s", v.r.Verb, v.r.Target, why))
+		s.page(ctx, v.r, "refused", fmt.Sprintf("%s is done on a part of its devices only: %s", what(v.r), why))
 		t.WakeAt = earliest(t.WakeAt, v.now.Add(v.set.Reverify.Duration()))
 		return nil
 	}
@@ -241,15 +256,15 @@ func (s *Response) unclear(ctx context.Context, v view, h threat.Holder, c threa
 	most := v.set.Reverify.Duration()
 	if !polled || kind == TaskRead {
 		if slow := max(10*v.settle(h.ConnectionID), v.set.Lease.Duration()); v.now.Sub(since) > slow {
-			s.page(ctx, v.r, "unclear", fmt.Sprintf("%s of %s: it is still not known whether it is in force", v.r.Verb, v.r.Target))
+			s.page(ctx, v.r, "unclear", fmt.Sprintf("%s: it is still not known whether it is in force", what(v.r)))
 		}
 	}
 	least := min(v.settle(h.ConnectionID), most)
 	if polled {
 		least = min(5*time.Second, most)
 	}
-	s.pace(ctx, v, h.ConnectionID, pacing{kind: kind, claim: c.ID, from: since, seen: seen(*h.Effect, c), least: least, most: most,
-		eager: polled}, t)
+	s.pace(ctx, v, h.ConnectionID, pacing{kind: kind, claim: c.ID, from: since, seen: seen(*h.Effect, c), least: least,
+		most: most, eager: polled}, t)
 	return nil
 }
 
@@ -359,7 +374,7 @@ func (s *Response) pace(ctx context.Context, v view, connection uuid.UUID, p pac
 // unread tells people of a device that could not be read several times in a row.
 func (s *Response) unread(ctx context.Context, v view, last look) {
 	if last.failures >= pageAfter {
-		s.page(ctx, v.r, "unread", fmt.Sprintf("%s of %s: a device cannot be read, so nobody knows whether it is in force", v.r.Verb, v.r.Target))
+		s.page(ctx, v.r, "unread", fmt.Sprintf("%s: a device cannot be read, so nobody knows whether it is in force", what(v.r)))
 	}
 }
 
@@ -370,13 +385,12 @@ func lookAgain(n int, most time.Duration) time.Duration {
 
 // look plans one look at a device.
 func (s *Response) look(v view, connection uuid.UUID, kind string, claim uuid.UUID, t *todo) {
-	s.memory.looking(v.r.ID, connection, v.now)
 	t.Tasks = append(t.Tasks, s.task(v, kind, connection, threat.Claim{ID: claim}))
 }
 
 func (s *Response) task(v view, kind string, connection uuid.UUID, c threat.Claim) Task {
-	return Task{Kind: kind, TenantID: v.r.TenantID, ResponseID: v.r.ID, ConnectionID: connection, ClaimID: c.ID, Generation: c.Generation,
-		Timeout: callOf(v.set) + v.settle(connection) + taskMargin}
+	return Task{Kind: kind, TenantID: v.r.TenantID, ResponseID: v.r.ID, ConnectionID: connection, ClaimID: c.ID,
+		Generation: c.Generation, Timeout: callOf(v.set) + v.settle(connection) + taskMargin}
 }
 
 // standing reads again what is in force, and renews the device's own end where the hold goes on beyond it.

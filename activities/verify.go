@@ -67,9 +67,9 @@ func (s *Response) see(ctx context.Context, j job, claim uuid.NullUUID) error {
 		return err
 	}
 	s.memory.looked(j.response.ID, j.effect.ConnectionID, s.now())
-	s.Log.InfoContext(ctx, "a device was read", "tenant", j.response.TenantID, "case", j.response.CaseID, "response", j.response.ID,
-		"claim", claim.UUID, "effect", e.ID, "generation", j.effect.Generation, "connection", j.effect.ConnectionID,
-		"presence", r.Presence, "in_force", r.InForce, "state", e.State, "detail", r.Detail)
+	s.aboutResponse(j.response).InfoContext(ctx, "a device was read", "claim", claim.UUID, "effect", e.ID,
+		"generation", j.effect.Generation, "connection", j.effect.ConnectionID, "presence", r.Presence, "in_force", r.InForce,
+		"state", e.State, "detail", r.Detail)
 	return nil
 }
 
@@ -83,7 +83,7 @@ func sighting(j job, r adapters.Reading, claim uuid.NullUUID) threat.Sighting {
 // blind notes that a device could not be read. The next step waits before it is tried again.
 func (s *Response) blind(ctx context.Context, j job, err error) error {
 	s.Metrics.Read(j.effect.Verb, readFailed)
-	s.Log.WarnContext(ctx, "a device could not be read", "tenant", j.response.TenantID, "case", j.response.CaseID,
-		"response", j.response.ID, "effect", j.effect.ID, "connection", j.effect.ConnectionID, "error", err)
+	s.aboutResponse(j.response).WarnContext(ctx, "a device could not be read", "effect", j.effect.ID,
+		"connection", j.effect.ConnectionID, "error", err)
 	return nil
 }
