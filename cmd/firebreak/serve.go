@@ -21,15 +21,12 @@ func startServer(ctx context.Context, o command.ServeOptions) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	version := o.Build.Version
-	if o.Build.Commit != "" {
-		version += "+" + o.Build.Commit[:min(12, len(o.Build.Commit))]
-	}
 	a, err := app.New(ctx, app.Config{Data: o.Data, Listen: o.Listen, MetricsListen: o.MetricsListen, BaseURL: o.BaseURL,
 		KeyFile: o.KeyFile, DatabaseURL: o.DatabaseURL, PolicyDir: o.PolicyDir,
 		Temporal: app.Temporal{Address: o.TemporalAddress, Namespace: o.TemporalNamespace, TLSCA: o.TemporalTLSCA,
-			TLSCert: o.TemporalTLSCert, TLSKey: o.TemporalTLSKey, TLSServerName: o.TemporalServerName, APIKeyFile: o.TemporalAPIKeyFile},
-		Lab: o.Lab, Version: version, OTLPEndpoint: o.OTLPEndpoint, Log: log, Announce: o.Announce})
+			TLSCert: o.TemporalTLSCert, TLSKey: o.TemporalTLSKey, TLSServerName: o.TemporalServerName, APIKeyFile: o.TemporalAPIKeyFile,
+			BasePort: o.TemporalPort},
+		Lab: o.Lab, Version: o.Build.Version, Commit: o.Build.Commit, OTLPEndpoint: o.OTLPEndpoint, Log: log, Announce: o.Announce})
 	if err != nil {
 		return err
 	}

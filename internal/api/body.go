@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/firebreak/firebreak/internal/ingest"
 	"github.com/firebreak/firebreak/internal/threat"
@@ -16,14 +17,21 @@ import (
 // MaxBody is the largest body that is taken, in bytes, before and after it is unpacked.
 const MaxBody = ingest.MaxBody
 
+// bodyWithin is how long a caller may take to send a body.
+const bodyWithin = 30 * time.Second
+
 // readBody reads a body whole. One sent as gzip is unpacked, and the limit holds for what comes out. TooLarge over it,
-// Unsupported for another encoding, Invalid for gzip that cannot be unpacked, Unavailable when the caller stops sending.
+// Unsupported for another encoding, Invalid for gzip that cannot be unpacked and for a body that does not arrive whole.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
 	if r.ContentLength > MaxBody {
 		return nil, tooLarge()
+	}
+	rc := http.NewResponseController(w)
+	if err := rc.SetReadDeadline(time.Now().Add(bodyWithin)); err == nil {
+		defer func() { _ = rc.SetReadDeadline(time.Time{}) }() // the connection may be used again
 	}
 	from := io.Reader(http.MaxBytesReader(w, r.Body, MaxBody))
 	packed := false

@@ -35,8 +35,8 @@ func (a *API) connectionRoutes() {
 			if err != nil {
 				return threat.Connection{}, err
 			}
-			made := threat.Connection{TenantID: o.ID, Adapter: b.Adapter, Name: b.Name, Settings: b.Settings, ReachedFrom: b.ReachedFrom,
-				Enabled: b.Enabled == nil || *b.Enabled}
+			made := threat.Connection{TenantID: o.ID, Adapter: b.Adapter, Name: b.Name, Settings: b.Settings,
+				ReachedFrom: b.ReachedFrom, Enabled: b.Enabled == nil || *b.Enabled}
 			if made.ReachedFrom != "" && made.ReachedFrom != threat.ReachedFromServer {
 				return made, &threat.Fault{Kind: threat.Unsupported, What: "connections are reached from the server", Place: "/reached_from",
 					Next: "leave it out"}

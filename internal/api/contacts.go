@@ -68,7 +68,8 @@ func (a *API) contacts(ctx context.Context, org uuid.UUID) (wire.List[wire.Conta
 
 // contactEntry reads one contact. Who it is must be somebody whom the caller may know of: a person of an organisation in
 // which they may read the tenants' data.
-func (a *API) contactEntry(ctx context.Context, c *call, o threat.Organisation, told wire.Contact, at string) (threat.ContactEntry, error) {
+func (a *API) contactEntry(ctx context.Context, c *call, o threat.Organisation, told wire.Contact,
+	at string) (threat.ContactEntry, error) {
 	e := threat.ContactEntry{TenantID: o.ID, Position: told.Position, Authorise: told.Authorise, ChangeMode: told.ChangeMode}
 	bad := func(place, what string) (threat.ContactEntry, error) {
 		return e, &threat.Fault{Kind: threat.Invalid, What: what, Place: at + place}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -69,8 +70,8 @@ func (a *API) logged(next http.Handler) http.Handler {
 		ww := &watched{ResponseWriter: w}
 		defer func() {
 			if p := recover(); p != nil {
-				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-					panic(p)
+				if err, ok := p.(error); ok && (errors.Is(err, http.ErrAbortHandler) || r.Context().Err() != nil) {
+					panic(http.ErrAbortHandler) // the caller went away while it was answered
 				}
 				a.d.Log.ErrorContext(r.Context(), "a call panicked", "request_id", RequestID(r.Context()), "method", r.Method,
 					"panic", threat.Inert(fmt.Sprintf("%T", p), 100), "stack", string(debug.Stack()))
@@ -80,7 +81,11 @@ func (a *API) logged(next http.Handler) http.Handler {
 			}
 			took := a.d.Now().Sub(begin)
 			a.d.Metrics.Request(r.Method, r.Pattern, ww.status, took) // the mux has set the pattern
-			a.d.Log.InfoContext(r.Context(), "call", "request_id", RequestID(r.Context()), "method", r.Method,
+			level := slog.LevelInfo
+			if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+				level = slog.LevelDebug // probes come every few seconds
+			}
+			a.d.Log.Log(r.Context(), level, "call", "request_id", RequestID(r.Context()), "method", r.Method,
 				"path", threat.Inert(r.URL.Path, 200), "status", ww.status, "bytes", ww.bytes, "took", took)
 		}()
 		next.ServeHTTP(ww, r)

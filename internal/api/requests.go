@@ -31,11 +31,17 @@ func (a *API) requestRoutes() {
 			if err != nil {
 				return wire.List[wire.Request]{}, err
 			}
+			names, cases := slugs(orgs), map[uuid.UUID]string{}
 			out := make([]wire.Request, len(found))
 			for i, q := range found {
-				if out[i], err = a.requestView(ctx, q); err != nil {
-					return wire.List[wire.Request]{}, err
+				if _, known := cases[q.CaseID]; !known {
+					k, err := a.d.Store.Case(ctx, q.CaseID)
+					if err != nil {
+						return wire.List[wire.Request]{}, err
+					}
+					cases[q.CaseID] = k.Name()
 				}
+				out[i] = requestView(q, cases[q.CaseID], names[q.TenantID])
 			}
 			return list(out), nil
 		})
@@ -45,7 +51,12 @@ func (a *API) requestRoutes() {
 			if err != nil {
 				return wire.Request{}, err
 			}
-			return a.requestView(ctx, q)
+			k, err := a.d.Store.Case(ctx, q.CaseID)
+			if err != nil {
+				return wire.Request{}, err
+			}
+			o, err := a.d.Store.Organisation(ctx, q.TenantID.String())
+			return requestView(q, k.Name(), o.Slug), err
 		})
 	handle(a, post("/v1/requests/{id}/verdicts", "decide-request", "requests",
 		"Approve, approve a narrower action, deny, or ask for more; a person decides, and the door has the last word"), a.verdict)
@@ -86,19 +97,12 @@ func (a *API) verdict(ctx context.Context, c *call, p *byID, b wire.Verdict) (th
 	return answered, err
 }
 
-func (a *API) requestView(ctx context.Context, q threat.Request) (wire.Request, error) {
+func requestView(q threat.Request, name, tenant string) wire.Request {
 	v, _ := verb.Find(q.Body.Verb)
-	out := wire.Request{Request: q, Title: v.Title, Undo: v.UndoText, Loss: v.LossText}
-	if out.Votes == nil {
-		out.Votes = []threat.Vote{}
+	if q.Votes == nil {
+		q.Votes = []threat.Vote{}
 	}
-	k, err := a.d.Store.Case(ctx, q.CaseID)
-	if err != nil {
-		return out, err
-	}
-	o, err := a.d.Store.Organisation(ctx, q.TenantID.String())
-	out.Case, out.Tenant = k.Name(), o.Slug
-	return out, err
+	return wire.Request{Request: q, Case: name, Tenant: tenant, Title: v.Title, Undo: v.UndoText, Loss: v.LossText}
 }
 
 // named finds one of a list by id.

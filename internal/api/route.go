@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"reflect"
 
@@ -105,21 +106,27 @@ func bodyOf[B any](c *call) (B, error) {
 	return body, unreadable(decode(b, &body))
 }
 
-// fail logs what is not the caller's doing and gives the problem.
+// fail logs a refusal, loudly when it is not the caller's doing, and gives the problem.
 func (a *API) fail(ctx context.Context, rt route, err error) error {
 	var r *refused
-	kind := threat.KindOf(err)
-	switch {
-	case errors.As(err, &r):
-	case ctx.Err() != nil:
-		a.d.Log.DebugContext(ctx, "a caller went away", "request_id", RequestID(ctx), "operation", rt.id)
-	case kind == threat.Internal:
-		a.d.Log.ErrorContext(ctx, "a call failed", "request_id", RequestID(ctx), "operation", rt.id, "kind", kind, "error", err,
-			"cause", errors.Unwrap(err))
-	case kind == threat.Unavailable, kind == threat.Unknown:
-		a.d.Log.WarnContext(ctx, "a call failed", "request_id", RequestID(ctx), "operation", rt.id, "kind", kind, "error", err,
-			"cause", errors.Unwrap(err))
+	if errors.As(err, &r) {
+		return problemOf(err, RequestID(ctx))
 	}
+	var f *threat.Fault
+	var cause error
+	if errors.As(err, &f) {
+		cause = f.Err
+	}
+	level := slog.LevelDebug
+	switch kind := threat.KindOf(err); {
+	case ctx.Err() != nil: // the caller went away
+	case kind == threat.Internal:
+		level = slog.LevelError
+	case kind == threat.Unavailable, kind == threat.Unknown:
+		level = slog.LevelWarn
+	}
+	a.d.Log.Log(ctx, level, "a call was refused", "request_id", RequestID(ctx), "operation", rt.id, "kind", threat.KindOf(err),
+		"error", err, "cause", cause)
 	return problemOf(err, RequestID(ctx))
 }
 

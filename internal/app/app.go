@@ -27,6 +27,7 @@ import (
 	"github.com/firebreak/firebreak/activities"
 	"github.com/firebreak/firebreak/adapters"
 	"github.com/firebreak/firebreak/internal/access"
+	"github.com/firebreak/firebreak/internal/api"
 	"github.com/firebreak/firebreak/internal/approval"
 	"github.com/firebreak/firebreak/internal/decide"
 	"github.com/firebreak/firebreak/internal/dispatch"
@@ -79,6 +80,7 @@ type App struct {
 	pager    *pager
 	labPager *lab.Pager
 	lab      *lab.Lab
+	api      *api.API
 	listener net.Listener
 	metricsL net.Listener
 	base     string
@@ -290,10 +292,13 @@ func (a *App) outside() (*engine.Dial, error) {
 func (a *App) register(r worker.Registry) {
 	d := activities.Deps{Store: a.store, Decide: a.decide, Devices: a.devices, Links: a.access, Page: a.pager.Page,
 		CaseLink: func(id uuid.UUID) string { return a.base + "/cases/" + id.String() },
-		Ours:     a.ours(), Build: a.cfg.Version, Log: a.log, Metrics: a.metrics}
+		Ours:     a.ours(), Build: a.build(), Log: a.log, Metrics: a.metrics}
 	workflows.Register(r, workflows.Activities{Case: activities.NewCase(d), Escalation: activities.NewEscalation(d),
 		Response: activities.NewResponse(d)})
 }
+
+// build tells this program from another version of it: long workflows continue as new on their first wake after an upgrade.
+func (a *App) build() string { return a.cfg.Version + "+" + a.cfg.Commit }
 
 // Base gives the URL under which people reach the console.
 func (a *App) Base() string { return a.base }
@@ -346,7 +351,10 @@ func (a *App) serve(ctx context.Context, g *errgroup.Group, l net.Listener, h ht
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	s := &http.Server{Handler: h, ReadHeaderTimeout: readHeader, ReadTimeout: readBody, IdleTimeout: idleFor, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn), BaseContext: func(net.Listener) context.Context { return base }}
-	s.RegisterOnShutdown(func() { time.AfterFunc(finishWithin, end) })
+	s.RegisterOnShutdown(func() {
+		a.api.Close() // event streams end by themselves
+		time.AfterFunc(finishWithin, end)
+	})
 	g.Go(func() error {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("http: %w", err)

@@ -25,6 +25,7 @@ type Config struct {
 	Temporal      Temporal
 	Lab           bool   // simulate a customer network
 	Version       string // of the program
+	Commit        string // that it was built from; may be empty
 	OTLPEndpoint  string // where traces go (OTLP over HTTP); empty sends none
 	Log           *slog.Logger
 

@@ -25,15 +25,15 @@ import (
 // handler puts API, console and feed on one mux.
 func (a *App) handler() (http.Handler, error) {
 	mux := http.NewServeMux()
-	rest := api.New(api.Deps{Access: a.access, Rights: a.decide, Door: a.door, Ingest: a.ingest, Store: a.store, Policy: a.policy,
+	a.api = api.New(api.Deps{Access: a.access, Rights: a.decide, Door: a.door, Ingest: a.ingest, Store: a.store, Policy: a.policy,
 		Registry: a.registry, Webhooks: webhooks{a},
 		StopOf: func(ctx context.Context, org uuid.UUID) (bool, string, string, error) {
 			s, err := a.store.StopOf(ctx, org)
 			return s.On, s.Why, s.By, err
 		},
 		TestConnection: a.testConnection, Checks: a.checks,
-		Version: wire.Version{Version: a.cfg.Version, Go: runtime.Version()}, Log: a.log, Metrics: a.metrics})
-	rest.Mount(mux)
+		Version: wire.Version{Version: a.cfg.Version, Commit: a.cfg.Commit, Go: runtime.Version()}, Log: a.log, Metrics: a.metrics})
+	a.api.Mount(mux)
 	mux.Handle("/feeds/", feed.New(feed.Options{Authenticate: func(ctx context.Context, token string) (feed.Subscriber, error) {
 		c, name, err := a.access.FeedSubscriber(ctx, token)
 		return feed.Subscriber{Connection: c, Firewall: name}, err

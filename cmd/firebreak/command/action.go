@@ -29,7 +29,8 @@ func (p *program) actionList() *cobra.Command {
 			}
 			return p.show(list, func(w io.Writer) {
 				table(w, []string{"ACTION", "#", "WHAT", "STATE", "UNTIL", "WHY"}, rows(list, func(r wire.Response) []string {
-					return []string{r.ID.String(), fmt.Sprint(r.Number), what(r.Verb, r.Target), words(string(r.State)), utcOr(r.HoldUntil, "-"), r.Why}
+					return []string{r.ID.String(), fmt.Sprint(r.Number), what(r.Verb, r.Target), words(string(r.State)),
+						utcOr(r.HoldUntil, "-"), r.Why}
 				}))
 			})
 		})}

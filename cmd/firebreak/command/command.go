@@ -57,6 +57,7 @@ type Build struct {
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, build Build, serve Serve) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
 	p := &program{in: stdin, out: stdout, errs: stderr, build: build, serve: serve, env: os.Getenv}
 	root := p.root()
 	root.SetArgs(args)
@@ -131,17 +132,17 @@ func (p *program) complain(f *threat.Fault) {
 }
 
 func (p *program) root() *cobra.Command {
-	root := &cobra.Command{Use: "firebreak", Short: "Turn security detections into contained threats",
+	root := &cobra.Command{Use: "firebreak", SuggestionsMinimumDistance: 2, Short: "Turn security detections into contained threats",
 		Long: "Firebreak turns security detections into contained threats, under the customer's control.\n\n" +
 			"Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 not found, 5 unavailable.",
-		SilenceErrors: true, SilenceUsage: true, Args: cobra.NoArgs}
+		SilenceErrors: true, SilenceUsage: true}
 	root.SetIn(p.in)
 	root.SetOut(p.out)
 	root.SetErr(p.errs)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	flags := root.PersistentFlags()
 	flags.BoolVar(&p.json, "json", false, "write JSON for programs instead of tables for people")
-	flags.StringVar(&p.server, "server", p.or("FIREBREAK_SERVER", ""), "the server's address; FIREBREAK_SERVER (default "+
+	flags.StringVar(&p.server, "server", "", "the server's address; FIREBREAK_SERVER (default "+
 		DefaultServer+", or where you signed in)")
 	flags.StringVar(&p.token, "token", "", "the token to call with; better FIREBREAK_TOKEN, or sign in")
 	root.AddCommand(p.serveCommand(), p.loginCommand(), p.logoutCommand(), p.whoamiCommand(), p.caseCommand(), p.actionCommand(),
@@ -175,7 +176,7 @@ func run(do func(ctx context.Context, args []string) error) func(*cobra.Command,
 
 // group is a command that only holds others.
 func group(use, short string, of ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short}
+	c := &cobra.Command{Use: use, Short: short, SuggestionsMinimumDistance: 2}
 	c.AddCommand(of...)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -185,7 +186,7 @@ func group(use, short string, of ...*cobra.Command) *cobra.Command {
 			}
 			return errors.New(what)
 		}
-		if err := c.Usage(); err != nil {
+		if _, err := fmt.Fprint(c.ErrOrStderr(), c.UsageString()); err != nil {
 			return err
 		}
 		return &quiet{ExitUsage}
@@ -196,6 +197,9 @@ func group(use, short string, of ...*cobra.Command) *cobra.Command {
 // client gives the client of the server that was chosen.
 func (p *program) client() (*client.Client, error) {
 	server, token := p.server, p.token
+	if server == "" {
+		server = p.env("FIREBREAK_SERVER")
+	}
 	if token == "" {
 		token = p.env("FIREBREAK_TOKEN")
 	}

@@ -18,8 +18,8 @@ import (
 func (p *program) connectionCommand() *cobra.Command {
 	secret := group("secret", "Set a connection's credential", p.secretSet())
 	return group("connection", "See and set up connections to products", p.connectionList(), p.connectionAdd(), p.connectionTest(),
-		secret, p.connectionSwitch("enable", "Use a connection again", true), p.connectionSwitch("disable", "Use a connection no more", false),
-		p.connectionAdapters())
+		secret, p.connectionSwitch("enable", "Use a connection again", true),
+		p.connectionSwitch("disable", "Use a connection no more", false), p.connectionAdapters())
 }
 
 func (p *program) connectionList() *cobra.Command {
@@ -85,7 +85,8 @@ func (p *program) connectionTest() *cobra.Command {
 }
 
 func (p *program) secretSet() *cobra.Command {
-	c := &cobra.Command{Use: "set TENANT CONNECTION", Short: "Set a credential, from standard input or a variable", Args: cobra.ExactArgs(2),
+	c := &cobra.Command{Use: "set TENANT CONNECTION", Short: "Set a credential, from standard input or a variable",
+		Args: cobra.ExactArgs(2),
 		Long: "Set a connection's credential. It is read from standard input, or from the variable that --env names; never from the\n" +
 			"command line, where others can see it. One newline at its end is left out."}
 	env := c.Flags().String("env", "", "read it from this variable of the environment")

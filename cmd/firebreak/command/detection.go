@@ -11,7 +11,8 @@ import (
 )
 
 func (p *program) detectionCommand() *cobra.Command {
-	c := &cobra.Command{Use: "send TENANT FILE", Short: "Send detections, as a sensor does; - reads standard input", Args: cobra.ExactArgs(2)}
+	c := &cobra.Command{Use: "send TENANT FILE", Short: "Send detections, as a sensor does; - reads standard input",
+		Args: cobra.ExactArgs(2)}
 	product := c.Flags().String("product", "", "the product whose own format the file has; left out, OCSF 1.8")
 	c.RunE = p.calling(func(ctx context.Context, c *client.Client, args []string) error {
 		body, err := p.readFile(args[1])

@@ -38,7 +38,8 @@ func writeFeed(w io.Writer, f wire.Feed) {
 		return
 	}
 	fmt.Fprintln(w)
-	table(w, []string{"FIREWALL", "LIST", "REVISION", "UP TO DATE", "LAST FETCH", "EVERY"}, rows(f.Fetches, func(x wire.FeedFetch) []string {
+	head := []string{"FIREWALL", "LIST", "REVISION", "UP TO DATE", "LAST FETCH", "EVERY"}
+	table(w, head, rows(f.Fetches, func(x wire.FeedFetch) []string {
 		every := "-"
 		if x.IntervalSeconds > 0 {
 			every = span(x.IntervalSeconds)

@@ -30,7 +30,8 @@ type where struct{ data, database, keys string }
 func (l *where) flags(p *program, c *cobra.Command) {
 	c.Flags().StringVar(&l.data, "data", p.or("FIREBREAK_DATA", "./firebreak-data"), "the data directory")
 	c.Flags().StringVar(&l.database, "database-url", p.or("FIREBREAK_DATABASE_URL", ""), "postgres://..., when the data lie there")
-	c.Flags().StringVar(&l.keys, "key-file", p.or("FIREBREAK_KEY_FILE", ""), "the key file (default: firebreak/key in the configuration directory)")
+	c.Flags().StringVar(&l.keys, "key-file", p.or("FIREBREAK_KEY_FILE", ""),
+		"the key file (default: firebreak/key in the configuration directory)")
 }
 
 // open opens the store. Nothing is made: NotFound when the database or the key file is not there.
@@ -63,7 +64,8 @@ func (l where) open(ctx context.Context) (*store.Store, error) {
 
 func (p *program) journalVerify() *cobra.Command {
 	c := &cobra.Command{Use: "verify", Short: "Check that nothing in the journal was changed, cut or left out; needs no server",
-		Args: cobra.NoArgs, Long: "Check every organisation's chain, every payload, the heads that were signed, and that every detection, decision,\n" +
+		Args: cobra.NoArgs,
+		Long: "Check every organisation's chain, every payload, the heads that were signed, and that every detection, decision,\n" +
 			"approval and effect stands in the journal exactly once. --heads compares heads that were exported before and kept\n" +
 			"elsewhere: they show a tail that was cut off."}
 	var l where

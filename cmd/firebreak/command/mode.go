@@ -16,8 +16,8 @@ import (
 var meanings = map[threat.Mode]string{
 	threat.ModeNotify:      "Firebreak never acts; it tells the contacts and recommends.",
 	threat.ModeCollaborate: "Firebreak acts only on the consent of an authorised contact.",
-	threat.ModeCollaborateUnreachable: "Firebreak acts on the consent of an authorised contact; when every contact was tried to the end and " +
-		"none answered, and the threat is still active, it contains by itself.",
+	threat.ModeCollaborateUnreachable: "Firebreak acts on the consent of an authorised contact; when every contact was tried to the " +
+		"end and none answered, and the threat is still active, it contains by itself.",
 	threat.ModeAuthorize: "Firebreak contains at once, then tells the contacts.",
 }
 
@@ -93,7 +93,8 @@ func (p *program) modeSet() *cobra.Command {
 }
 
 func (p *program) modePreview() *cobra.Command {
-	c := &cobra.Command{Use: "preview TENANT MODE", Short: "Show what a mode would let go of that which waits now", Args: cobra.ExactArgs(2)}
+	c := &cobra.Command{Use: "preview TENANT MODE", Short: "Show what a mode would let go of that which waits now",
+		Args: cobra.ExactArgs(2)}
 	eradicate := c.Flags().Bool("eradicate", false, "with authorize: as if what cannot be undone were granted, too")
 	c.RunE = p.calling(func(ctx context.Context, c *client.Client, args []string) error {
 		v, err := c.PreviewMode(ctx, args[0], threat.Mode(args[1]), *eradicate)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -100,6 +101,10 @@ func (p *program) policyEval() *cobra.Command {
 		Example: "  firebreak policy eval respond input.json --dir ./rules"}
 	dir := c.Flags().String("dir", "", "the rules' directory; left out, those built in")
 	c.RunE = run(func(ctx context.Context, args []string) error {
+		if !slices.Contains(threat.Questions, threat.Question(args[0])) {
+			return &threat.Fault{Kind: threat.Invalid, What: "there is no such question", Place: "QUESTION",
+				Next: "give " + join(threat.Questions)}
+		}
 		input, err := p.readFile(args[1])
 		if err != nil {
 			return err
@@ -139,7 +144,8 @@ type bundle struct {
 }
 
 func (p *program) policyShow() *cobra.Command {
-	return &cobra.Command{Use: "show [DIR]", Short: "Show which rules a directory holds, or which are built in", Args: cobra.MaximumNArgs(1),
+	return &cobra.Command{Use: "show [DIR]", Short: "Show which rules a directory holds, or which are built in",
+		Args: cobra.MaximumNArgs(1),
 		RunE: run(func(ctx context.Context, args []string) (err error) {
 			e, err := policies.New(ctx, policies.Options{Dir: directory(args)})
 			if err != nil {
@@ -160,7 +166,8 @@ func (b bundle) write(w io.Writer) {
 }
 
 func (p *program) policyExport() *cobra.Command {
-	return &cobra.Command{Use: "export DIR", Short: "Write the rules built in, with their tests, into a new directory", Args: cobra.ExactArgs(1),
+	return &cobra.Command{Use: "export DIR", Short: "Write the rules built in, with their tests, into a new directory",
+		Args: cobra.ExactArgs(1),
 		RunE: run(func(_ context.Context, args []string) error {
 			dir := args[0]
 			if list, err := os.ReadDir(dir); err == nil && len(list) > 0 {

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -28,6 +29,7 @@ type ServeOptions struct {
 	TemporalTLSKey     string
 	TemporalServerName string
 	TemporalAPIKeyFile string
+	TemporalPort       int // first of ten for an embedded one
 
 	Lab          bool
 	LogFormat    string // text or json
@@ -52,6 +54,7 @@ func (p *program) serveCommand() *cobra.Command {
 	f.StringVar(&o.KeyFile, "key-file", "", "the key file, outside of the data (default: firebreak/key in the configuration directory)")
 	f.StringVar(&o.DatabaseURL, "database-url", "", "postgres://...; left out, the data lies in SQLite below --data")
 	f.StringVar(&o.PolicyDir, "policy-dir", "", "a directory of rules, read anew when it changes; left out, those built in")
+	f.IntVar(&o.TemporalPort, "temporal-port", 7310, "first of ten ports on 127.0.0.1, of which the embedded Temporal takes free ones")
 	f.StringVar(&o.TemporalAddress, "temporal-address", "", "an outside Temporal, host:port; left out, one is embedded")
 	f.StringVar(&o.TemporalNamespace, "temporal-namespace", "firebreak", "its namespace")
 	f.StringVar(&o.TemporalTLSCA, "temporal-tls-ca", "", "file of its certificate authority, PEM")
@@ -77,7 +80,9 @@ func (p *program) serveCommand() *cobra.Command {
 }
 
 // announce tells a person at the terminal; stdout is theirs, the log goes to stderr.
-func (p *program) announce(line string) { _ = p.say("%s", line) }
+func (p *program) announce(line string) {
+	_, _ = fmt.Fprintln(p.out, line) // a server goes on without a terminal
+}
 
 // fromEnvironment takes every flag that was not given from FIREBREAK_<ITS_NAME>.
 func (p *program) fromEnvironment(flags *pflag.FlagSet) (err error) {
@@ -108,6 +113,8 @@ func checkServe(o ServeOptions) error {
 		return bad("--log-format", "unknown format of the log", "give text or json")
 	case o.LogLevel != "debug" && o.LogLevel != "info" && o.LogLevel != "warn" && o.LogLevel != "error":
 		return bad("--log-level", "unknown level of the log", "give debug, info, warn or error")
+	case o.TemporalPort < 1024 || o.TemporalPort > 65526:
+		return bad("--temporal-port", "no ten ports begin there", "give one of 1024 to 65526")
 	case (o.TemporalTLSCert == "") != (o.TemporalTLSKey == ""):
 		return bad("--temporal-tls-cert", "a certificate and its key come together", "give --temporal-tls-key too, or neither")
 	case o.TemporalAddress == "" && (o.TemporalTLSCA != "" || o.TemporalTLSCert != "" || o.TemporalAPIKeyFile != "" ||

@@ -26,7 +26,8 @@ func (p *program) settingsCommand() *cobra.Command {
 			return p.showSettings(s)
 		})}
 	set := &cobra.Command{Use: "set TENANT NAME=VALUE...", Short: "Change settings; NAME= without a value inherits again",
-		Args: cobra.MinimumNArgs(2), Example: "  firebreak tenant settings set acme block_for_seconds=7200 never_block=192.0.2.0/24,example.com",
+		Args:    cobra.MinimumNArgs(2),
+		Example: "  firebreak tenant settings set acme block_for_seconds=7200 never_block=192.0.2.0/24,example.com",
 		RunE: p.calling(func(ctx context.Context, c *client.Client, args []string) error {
 			old, err := c.Settings(ctx, args[0])
 			if err != nil {

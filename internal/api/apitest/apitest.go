@@ -61,7 +61,7 @@ func Open(t testing.TB, opts ...Option) *World {
 	storetest.SetMode(t, w.Store, w.Two, threat.ModeCollaborate)
 	w.Server = httptest.NewUnstartedServer(nil)
 	w.rooms(t)
-	d := api.Deps{Access: w.Access, Rights: w.Decide, Door: w.Door, Ingest: w.Ingest, Store: temp{w.Store}, Policy: w.Policies,
+	d := api.Deps{Access: w.Access, Rights: w.Decide, Door: w.Door, Ingest: w.Ingest, Store: w.Store, Policy: w.Policies,
 		Registry: w.Registry, Now: w.Clock.Now, Version: wire.Version{Version: "test", Go: "test"},
 		StopOf: func(ctx context.Context, org uuid.UUID) (bool, string, string, error) {
 			s, err := w.Store.StopOf(ctx, org)
