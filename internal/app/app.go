@@ -103,7 +103,7 @@ func New(ctx context.Context, cfg Config) (a *App, err error) {
 	if a.untrace, err = telemetry.Tracing(ctx, a.cfg.OTLPEndpoint, a.cfg.Version); err != nil {
 		return a, err
 	}
-	for _, part := range []func(context.Context) error{a.listen, a.openStore, a.openPolicy, a.wire, a.startEngine, a.openLab} {
+	for _, part := range []func(context.Context) error{a.listen, a.openStore, a.openPolicy, a.wire, a.followPolicy, a.startEngine, a.openLab} {
 		if err := part(ctx); err != nil {
 			return a, err
 		}
@@ -180,8 +180,19 @@ func (a *App) provider(ctx context.Context) (threat.Organisation, error) {
 }
 
 func (a *App) openPolicy(ctx context.Context) (err error) {
-	a.policy, err = policies.New(ctx, policies.Options{Dir: a.cfg.PolicyDir, Log: a.log})
-	return err
+	if a.policy, err = policies.New(ctx, policies.Options{Dir: a.cfg.PolicyDir, Log: a.log}); err != nil {
+		return err
+	}
+	a.metrics.Register("policy_stale", "1 while the rules in the directory cannot be taken and the last good ones decide.", func() float64 {
+		if a.policy.Active().Stale {
+			return 1
+		}
+		return 0
+	})
+	a.metrics.Register("policy_age_seconds", "How long the rules in force have been so.", func() float64 {
+		return a.policy.Active().Age.Seconds()
+	})
+	return nil
 }
 
 // wire makes the rooms that need no Temporal.

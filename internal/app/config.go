@@ -47,7 +47,7 @@ type Temporal struct {
 	TLSKey        string
 	TLSServerName string
 	APIKeyFile    string // a file with the key, so that it stands on no command line
-	BasePort      int    // first of ten ports for the embedded server; 7310
+	BasePort      int    // first of ten ports for the embedded server; 7310. Below zero any free ones are taken
 }
 
 // DefaultListen is where API, console and feed are.
@@ -76,8 +76,11 @@ func (c Config) filled() Config {
 	if c.Version == "" {
 		c.Version = "dev"
 	}
-	if c.Temporal.BasePort == 0 {
+	switch {
+	case c.Temporal.BasePort == 0:
 		c.Temporal.BasePort = engine.BasePort
+	case c.Temporal.BasePort < 0:
+		c.Temporal.BasePort = 0
 	}
 	return c
 }
