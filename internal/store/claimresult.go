@@ -48,7 +48,8 @@ func (t *tx) claimed(ctx context.Context, id uuid.UUID) (k claimed, err error) {
 // any more, or its lease does not outlast the call; and, for what is not a release, when the stop switch is on, the response is
 // being released, or a fact moved since it was decided, which end the claim. The claim tells which: without a result and with
 // Sends at 1 it may have happened, and the device is read; with Sends at 0 nothing went out, and LapseClaim ends it.
-func (s *Store) BeginSend(ctx context.Context, claimID uuid.UUID, call time.Duration) (out threat.Claim, send bool, err error) {
+func (s *Store) BeginSend(ctx context.Context, claimID uuid.UUID, call time.Duration) (out threat.Claim, send bool,
+	err error) {
 	err = s.underLockOf(ctx, "claims", "claim", claimID, func(ctx context.Context, t *tx) error {
 		send = false
 		k, err := t.claimed(ctx, claimID)
@@ -160,7 +161,8 @@ func (t *tx) finishUnknown(ctx context.Context, k claimed, live bool, res threat
 		return err
 	}
 	if k.Kind == threat.ClaimRelease && k.r.EndedAt == nil {
-		_, err := t.become(ctx, k.c, k.r, k.r.State, "it is not known whether it was released: the device is read", threat.SystemActor)
+		_, err := t.become(ctx, k.c, k.r, k.r.State, "it is not known whether it was released: the device is read",
+			threat.SystemActor)
 		return err
 	}
 	return t.settleEffect(ctx, e)
@@ -208,8 +210,12 @@ func (t *tx) finishRelease(ctx context.Context, k claimed, res threat.ClaimResul
 }
 
 // failRelease puts an effect that could not be taken away back in force: it is, and the response says that it should not be.
+// One that no read ever showed stays releasing.
 func (t *tx) failRelease(ctx context.Context, k claimed, why string) error {
 	k.e.State = threat.EffectInForce
+	if k.e.VerifiedAt == nil {
+		k.e.State = threat.EffectReleasing
+	}
 	if _, err := t.saveEffect(ctx, k.e); err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firebreak/firebreak/internal/guard"
+	"github.com/firebreak/firebreak/internal/secret"
+	"github.com/firebreak/firebreak/internal/store"
 	"github.com/firebreak/firebreak/internal/store/storetest"
 	"github.com/firebreak/firebreak/internal/tenant"
 	"github.com/firebreak/firebreak/internal/threat"
@@ -231,6 +233,88 @@ func TestManyClaimsOnOneEffectGiveOne(t *testing.T) {
 			w.finish(c, threat.OutcomeFailure)
 		}
 	}
+	w.verified()
+}
+
+func TestTwoProcessesShareTheTruth(t *testing.T) {
+	address, keys, clock := storetest.URL(t), secret.Ephemeral(), storetest.NewClock()
+	opts := []storetest.Option{storetest.WithURL(address), storetest.WithKeys(keys), storetest.WithClock(clock)}
+	w := newWork(t, threat.ModeCollaborate, opts...)
+	w.clock = clock
+	w.clock.Advance(time.Second)
+	stores := []*store.Store{w.s, storetest.Open(t, opts...)}
+	r, q := w.asked("203.0.113.7")
+	who := []threat.Caller{w.person("ann", threat.Contact), w.person("bob", threat.Contact)}
+	// each runs something from both processes at once, and counts how often it was the one that did it.
+	each := func(times int, do func(s *store.Store, i int) (bool, error)) int32 {
+		t.Helper()
+		var did atomic.Int32
+		var wg sync.WaitGroup
+		for i := range times {
+			wg.Go(func() {
+				ok, err := do(stores[i%2], i)
+				if assert.NoError(t, err) && ok {
+					did.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		return did.Load()
+	}
+	assert.Equal(t, int32(1), each(10, func(s *store.Store, i int) (bool, error) {
+		a, err := s.CastVote(w.ctx, w.ballot(q, who[i%2], threat.VerdictApprove))
+		return a.Accepted, err
+	}))
+	claims := sync.Map{}
+	each(20, func(s *store.Store, _ int) (bool, error) {
+		a, err := s.Claim(w.ctx, threat.ClaimRequest{ResponseID: r.ID, ConnectionID: w.conn.ID})
+		claims.Store(a.Claim.ID, a)
+		return a.Verdict == threat.ClaimGranted, err
+	})
+	var a threat.ClaimAnswer
+	n := 0
+	claims.Range(func(_, v any) bool { a = v.(threat.ClaimAnswer); n++; return true })
+	require.Equal(t, 1, n)
+	send := func(c threat.Claim) int32 {
+		return each(10, func(s *store.Store, _ int) (bool, error) {
+			_, ok, err := s.BeginSend(w.ctx, c.ID, call)
+			return ok, err
+		})
+	}
+	assert.Equal(t, int32(1), send(a.Claim))
+	finish := func(c threat.Claim) {
+		each(6, func(s *store.Store, i int) (bool, error) {
+			return true, s.FinishClaim(w.ctx, c.ID, threat.ClaimResult{Outcome: []threat.Outcome{threat.OutcomeUnknown, threat.OutcomeSuccess}[i%2]})
+		})
+	}
+	finish(a.Claim)
+	look := func(shows bool) {
+		w.clock.Advance(lease)
+		each(10, func(s *store.Store, _ int) (bool, error) {
+			_, err := s.RecordSighting(w.ctx, threat.Sighting{EffectID: a.Effect.ID, Generation: 1, Ours: shows, InForce: shows, At: w.clock.Now()})
+			return true, err
+		})
+	}
+	look(true)
+	assert.Equal(t, threat.ResponseHeld, w.response(r).State)
+	assert.Equal(t, 1, w.count(threat.EntryEffectVerified))
+	each(6, func(s *store.Store, _ int) (bool, error) {
+		_, err := s.EndHold(w.ctx, r.ID, "enough", threat.SystemActor)
+		return true, err
+	})
+	var rel atomic.Value
+	each(10, func(s *store.Store, _ int) (bool, error) {
+		a, err := s.ClaimRelease(w.ctx, r.ID, w.conn.ID)
+		rel.Store(a.Claim)
+		return a.Verdict == threat.ClaimGranted, err
+	})
+	assert.Equal(t, int32(1), send(rel.Load().(threat.Claim)))
+	finish(rel.Load().(threat.Claim))
+	look(false)
+	assert.Equal(t, threat.ResponseReleased, w.response(r).State)
+	assert.Equal(t, 2, w.count(threat.EntryClaimGranted))
+	assert.Equal(t, 2, w.count(threat.EntryClaimResult))
+	assert.Equal(t, 1, w.count(threat.EntryEffectReleased))
 	w.verified()
 }
 

@@ -47,7 +47,8 @@ func decidable(s threat.ResponseState) bool {
 //
 // A question that was asked already with the same body is not asked twice: an open request is kept, and an approved one
 // stands, as long as the new decision asks for no more approvers than answered.
-func (s *Store) ApplyDecision(ctx context.Context, responseID uuid.UUID, version int64, d threat.RespondDecision) (out threat.Response, err error) {
+func (s *Store) ApplyDecision(ctx context.Context, responseID uuid.UUID, version int64,
+	d threat.RespondDecision) (out threat.Response, err error) {
 	if d.Effect != threat.Deny && (d.Duration <= 0 || d.End == "") {
 		return out, &threat.Fault{Kind: threat.Invalid, What: "a containment has a duration and an end", Place: "/duration"}
 	}
@@ -75,15 +76,18 @@ func (s *Store) ApplyDecision(ctx context.Context, responseID uuid.UUID, version
 	return out, err
 }
 
-func (t *tx) applyDecision(ctx context.Context, c threat.Case, r threat.Response, d threat.RespondDecision) (threat.Response, error) {
+func (t *tx) applyDecision(ctx context.Context, c threat.Case, r threat.Response,
+	d threat.RespondDecision) (threat.Response, error) {
 	old := r
-	r.DecisionID, r.Facts, r.Why = uuid.NullUUID{UUID: d.DecisionID, Valid: d.DecisionID != uuid.Nil}, d.Facts, strings.Join(d.Reasons, "; ")
+	r.DecisionID, r.Facts, r.Why = uuid.NullUUID{UUID: d.DecisionID, Valid: d.DecisionID != uuid.Nil}, d.Facts,
+		strings.Join(d.Reasons, "; ")
 	if d.Effect != threat.Deny {
 		r.Duration, r.End = d.Duration.Truncate(time.Microsecond), d.End
 	}
 	switch d.Effect {
 	case threat.Execute:
-		if err := t.closeRequests(ctx, c, r.ID, threat.RequestSuperseded, "a new decision lets it go without asking", threat.SystemActor); err != nil {
+		if err := t.closeRequests(ctx, c, r.ID, threat.RequestSuperseded, "a new decision lets it go without asking",
+			threat.SystemActor); err != nil {
 			return r, err
 		}
 		r.State, r.Basis = threat.ResponseActing, d.Basis
@@ -91,7 +95,8 @@ func (t *tx) applyDecision(ctx context.Context, c threat.Case, r threat.Response
 	case threat.Ask:
 		return t.askAbout(ctx, c, old, r, d)
 	case threat.Deny:
-		if err := t.closeRequests(ctx, c, r.ID, threat.RequestSuperseded, "a new decision denies it", threat.SystemActor); err != nil {
+		if err := t.closeRequests(ctx, c, r.ID, threat.RequestSuperseded, "a new decision denies it",
+			threat.SystemActor); err != nil {
 			return r, err
 		}
 		return t.endOrKeep(ctx, c, old, r, threat.ResponseDenied, r.Why, threat.SystemActor)
@@ -111,7 +116,8 @@ func (t *tx) saveActing(ctx context.Context, c threat.Case, old, r threat.Respon
 
 // endOrKeep ends a response that was decided against. What it holds already on some devices stays until its own end: a
 // decision about the rest frees nobody.
-func (t *tx) endOrKeep(ctx context.Context, c threat.Case, old, r threat.Response, to threat.ResponseState, why, by string) (threat.Response, error) {
+func (t *tx) endOrKeep(ctx context.Context, c threat.Case, old, r threat.Response, to threat.ResponseState, why,
+	by string) (threat.Response, error) {
 	if !holding(r) {
 		r.State, r.Why = to, why
 		return t.saveResponse(ctx, c, old, r, by)

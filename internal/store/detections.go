@@ -96,10 +96,10 @@ func (r detectionRecord) fill(d *threat.Detection) {
 
 func detectionSubject(id uuid.UUID) string { return "detection:" + id.String() }
 
-const detectionInsert = `INSERT INTO detections (id, tenant_id, entry, state, seq, product, sensor, uid, title, severity,
-	techniques, at, received_at, clock, dedup_key, reason, threat, proposals, lease_owner, lease_until)`
+const detectionInsert = `INSERT INTO detections (id, tenant_id, entry, state, product, sensor, uid, title, severity, techniques, at,
+	received_at, clock, dedup_key, reason)`
 
-const detectionInsertColumns = 20
+const detectionInsertColumns = 15
 
 // AcceptDetections keeps detections of one tenant, all of them or none, in the order given, each with an entry of its own,
 // and gives them with their ids and places. Those in DetectionQuarantined go to no triage. Invalid when they are of several
@@ -134,8 +134,8 @@ func (s *Store) AcceptDetections(ctx context.Context, ds []threat.Detection) ([]
 			if err != nil {
 				return err
 			}
-			rows = append(rows, d.ID.String(), owner, d.Seq, string(d.State), 0, d.Product, d.Sensor, d.UID, d.Title, int(d.Severity),
-				techniques, micros(d.At), micros(d.ReceivedAt), string(d.Clock), d.DedupKey, d.Reason, "", "", "", 0)
+			rows = append(rows, d.ID.String(), owner, d.Seq, string(d.State), d.Product, d.Sensor, d.UID, d.Title, int(d.Severity),
+				techniques, micros(d.At), micros(d.ReceivedAt), string(d.Clock), d.DedupKey, d.Reason)
 			if d.State == threat.DetectionReceived {
 				t.wake(wakeReceived)
 			}

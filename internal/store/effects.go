@@ -26,7 +26,8 @@ const effectColumns = `e.id, e.tenant_id, e.connection_id, e.verb, e.target_kind
 func effectScan(e *deviceEffect) (dst []any, done func()) {
 	var prior string
 	var verified, ends sql.NullInt64
-	return []any{&e.ID, &e.TenantID, &e.ConnectionID, &e.Verb, &e.Target.Kind, &e.Target.Value, &e.Target.AssetID, &e.Generation,
+	return []any{&e.ID, &e.TenantID, &e.ConnectionID, &e.Verb, &e.Target.Kind, &e.Target.Value, &e.Target.AssetID,
+			&e.Generation,
 			&e.State, &e.Adopted, &e.Handle, &prior, &e.params, &e.Published, &verified, &ends, &e.Version}, func() {
 			if prior != "" {
 				e.Prior = json.RawMessage(prior)
@@ -83,7 +84,8 @@ func (t *tx) effectOf(ctx context.Context, key threat.EffectKey) (deviceEffect, 
 // makeEffect is effectOf, and makes the row.
 func (t *tx) makeEffect(ctx context.Context, key threat.EffectKey) (e deviceEffect, err error) {
 	id := key.ID()
-	if _, err := t.exec(ctx, `INSERT INTO effects (id, tenant_id, connection_id, verb, target_kind, target_value, asset_id, generation,
+	if _, err := t.exec(ctx,
+		`INSERT INTO effects (id, tenant_id, connection_id, verb, target_kind, target_value, asset_id, generation,
 		state, adopted, handle, prior, params, published, version)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 'absent', ?8, '', '', '', ?8, 1) ON CONFLICT DO NOTHING`, id, key.TenantID,
 		key.ConnectionID, key.Verb, string(key.Target.Kind), key.Target.Value, key.Target.AssetID, false); err != nil {
@@ -105,7 +107,8 @@ func (t *tx) saveEffect(ctx context.Context, e deviceEffect) (deviceEffect, erro
 // gone makes an effect absent. Its generation stays used, and what is still open under it ends: a late result of it changes
 // nothing.
 func (t *tx) gone(ctx context.Context, e deviceEffect) (deviceEffect, error) {
-	open, err := collect[claimRow](t.query(ctx, claimSelect+`effect_id = ?1 AND generation = ?2 AND result_at IS NULL ORDER BY number`,
+	open, err := collect[claimRow](t.query(ctx,
+		claimSelect+`effect_id = ?1 AND generation = ?2 AND result_at IS NULL ORDER BY number`,
 		e.ID, e.Generation))(scanClaim)
 	if err != nil {
 		return e, err
@@ -128,7 +131,8 @@ func (t *tx) gone(ctx context.Context, e deviceEffect) (deviceEffect, error) {
 
 // nudgeWanting tells the responses that may wait for an effect that it moved.
 func (t *tx) nudgeWanting(ctx context.Context, e deviceEffect) error {
-	ids, err := collect[uuid.UUID](t.query(ctx, `SELECT id FROM responses WHERE tenant_id = ?1 AND ended_at IS NULL AND state = 'acting'
+	ids, err := collect[uuid.UUID](t.query(ctx,
+		`SELECT id FROM responses WHERE tenant_id = ?1 AND ended_at IS NULL AND state = 'acting'
 		AND verb = ?2 AND target_kind = ?3 AND target_value = ?4 ORDER BY id`, e.TenantID, e.Verb, string(e.Target.Kind),
 		e.Target.Value))(func(r *sql.Rows) (id uuid.UUID, err error) {
 		err = r.Scan(&id)
@@ -160,7 +164,8 @@ type heldEffect struct {
 func scanHeld(r *sql.Rows) (h heldEffect, err error) {
 	var until sql.NullInt64
 	dst, done := effectScan(&h.effect)
-	err = r.Scan(append([]any{&h.ResponseID, &h.EffectID, &h.ConnectionID, &h.Holder.Generation, &h.Holder.State, &until, &h.Outcome,
+	err = r.Scan(append([]any{&h.ResponseID, &h.EffectID, &h.ConnectionID, &h.Holder.Generation, &h.Holder.State, &until,
+		&h.Outcome,
 		&h.Error, &h.anew}, dst...)...)
 	done()
 	h.Until = fromNullMicros(until)
@@ -179,7 +184,8 @@ func (t *tx) fillHolders(ctx context.Context, rs []threat.Response) error {
 		ids[i] = r.ID
 	}
 	for chunk := range padded(anys(ids)) {
-		found, err := collect[heldEffect](t.query(ctx, heldSelect+`h.response_id IN `+places(1, len(chunk))+` ORDER BY h.connection_id`,
+		found, err := collect[heldEffect](t.query(ctx, heldSelect+`h.response_id IN `+places(1,
+			len(chunk))+` ORDER BY h.connection_id`,
 			chunk...))(scanHeld)
 		if err != nil {
 			return err
@@ -202,7 +208,8 @@ func (t *tx) fillHolders(ctx context.Context, rs []threat.Response) error {
 			key := effectKey(r.Action, id)
 			e := &threat.Effect{ID: key.ID(), EffectKey: key, State: threat.EffectAbsent}
 			missing[e.ID] = e
-			r.Holders = append(r.Holders, threat.Holder{ResponseID: r.ID, ConnectionID: id, EffectID: e.ID, State: threat.HolderWanted})
+			r.Holders = append(r.Holders, threat.Holder{ResponseID: r.ID, ConnectionID: id, EffectID: e.ID,
+				State: threat.HolderWanted})
 		}
 		slices.SortFunc(r.Holders, func(a, b threat.Holder) int { return compareIDs(a.ConnectionID, b.ConnectionID) })
 	}
@@ -247,13 +254,15 @@ func (t *tx) holdersOf(ctx context.Context, e deviceEffect) ([]heldEffect, error
 
 // hold makes a response a holder of an effect's generation until a time.
 func (t *tx) hold(ctx context.Context, r threat.Response, e deviceEffect, until time.Time) error {
-	return t.putHolder(ctx, threat.Holder{ResponseID: r.ID, ConnectionID: e.ConnectionID, EffectID: e.ID, Generation: e.Generation,
-		State: threat.HolderHolding, Until: &until}, false)
+	return t.putHolder(ctx, threat.Holder{ResponseID: r.ID, ConnectionID: e.ConnectionID, EffectID: e.ID,
+		Generation: e.Generation,
+		State:      threat.HolderHolding, Until: &until}, false)
 }
 
 // putHolder keeps a holder. anew marks one that failed and is claimed again.
 func (t *tx) putHolder(ctx context.Context, h threat.Holder, anew bool) error {
-	_, err := t.exec(ctx, `INSERT INTO holders (response_id, effect_id, connection_id, generation, state, until, outcome, error, anew)
+	_, err := t.exec(ctx,
+		`INSERT INTO holders (response_id, effect_id, connection_id, generation, state, until, outcome, error, anew)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (response_id, effect_id) DO UPDATE SET
 		generation = excluded.generation, state = excluded.state, until = excluded.until, outcome = excluded.outcome,
 		error = excluded.error, anew = excluded.anew`, h.ResponseID, h.EffectID, h.ConnectionID, h.Generation, string(h.State),

@@ -422,6 +422,28 @@ func TestReleases(t *testing.T) {
 	w.verified()
 }
 
+func TestAFailedReleaseOfWhatWasNeverSeen(t *testing.T) {
+	w := newWork(t, threat.ModeAuthorize)
+	r := w.acting("203.0.113.7")
+	a := w.claim(r)
+	require.True(t, w.send(a.Claim))
+	w.finish(a.Claim, threat.OutcomeSuccess)
+	_, err := w.s.EndHold(w.ctx, r.ID, "enough", threat.SystemActor)
+	require.NoError(t, err)
+	rel := w.release(r)
+	require.Equal(t, threat.ClaimGranted, rel.Verdict)
+	require.True(t, w.send(rel.Claim))
+	w.finish(rel.Claim, threat.OutcomeError)
+	assert.Equal(t, threat.EffectReleasing, w.effect(a).State, "nothing is in force before a read showed it")
+	again := w.release(r)
+	require.Equal(t, threat.ClaimGranted, again.Verdict)
+	require.NotEqual(t, rel.Claim.ID, again.Claim.ID)
+	w.verified()
+	w.look(a.Effect)
+	assert.Equal(t, threat.ResponseReleased, w.response(r).State)
+	w.verified()
+}
+
 func TestEndingWhileAClaimIsInFlight(t *testing.T) {
 	w := newWork(t, threat.ModeAuthorize)
 	end := func(r threat.Response) {

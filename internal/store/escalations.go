@@ -258,42 +258,48 @@ func (s *Store) EndEscalation(ctx context.Context, id uuid.UUID, state threat.Es
 // ends what runs, and authorises nothing. Forbidden for a disabled person, NotFound for an attempt that is not of the case,
 // Conflict when the case is closed.
 func (s *Store) Acknowledge(ctx context.Context, a threat.Acknowledgement) (out threat.Case, err error) {
-	err = s.asCase(ctx, a.CaseID, func(ctx context.Context, t *tx, c threat.Case) error {
-		p, err := t.person(ctx, a.PersonID)
-		if err != nil {
-			return err
-		}
-		if p.DisabledAt != nil {
-			return threat.Faultf(threat.Forbidden, "this person is disabled")
-		}
-		if err := mustBeOpen(c); err != nil {
-			return err
-		}
-		if a.Name == "" {
-			a.Name = p.Name
-		}
-		ackFor, err := t.takeAcknowledgement(ctx, c, a)
-		if err != nil {
-			return err
-		}
-		until := t.now.Add(ackFor)
-		c.AckBy, c.AckUntil, c.Contact, c.ContactVersion, c.UpdatedAt = a.Name, &until, threat.ContactAcknowledged, c.ContactVersion+1, t.now
-		if err := t.execOne(ctx, "case", `UPDATE cases SET ack_by = ?2, ack_until = ?3, contact = ?4, contact_version = ?5,
-			updated_at = ?6 WHERE id = ?1`, c.ID, c.AckBy, micros(until), string(c.Contact), c.ContactVersion, micros(t.now)); err != nil {
-			return err
-		}
-		if err := t.caseEntry(ctx, c, threat.EntryAcknowledged, fmt.Sprintf("ack:%s:%d", c.ID, c.ContactVersion),
-			"person:"+a.PersonID.String(), caseSubject(c.ID), map[string]any{"by": a.Name, "via": a.Via, "until": until,
-				"attempt": a.AttemptID}); err != nil {
-			return err
-		}
-		if err := t.nudgeAsked(ctx, c.ID); err != nil {
-			return err
-		}
-		out = c
-		return t.nudge(ctx, nudgeCase, c.TenantID, c.ID)
+	err = s.asCase(ctx, a.CaseID, func(ctx context.Context, t *tx, c threat.Case) (err error) {
+		out, err = t.acknowledge(ctx, c, a)
+		return err
 	})
 	return out, err
+}
+
+// acknowledge keeps a person's word that they are on a case; see Acknowledge. Whoever decides about a case as its contact
+// is on it too, so that CastVote comes here as well.
+func (t *tx) acknowledge(ctx context.Context, c threat.Case, a threat.Acknowledgement) (threat.Case, error) {
+	p, err := t.person(ctx, a.PersonID)
+	if err != nil {
+		return c, err
+	}
+	if p.DisabledAt != nil {
+		return c, threat.Faultf(threat.Forbidden, "this person is disabled")
+	}
+	if err := mustBeOpen(c); err != nil {
+		return c, err
+	}
+	if a.Name == "" {
+		a.Name = p.Name
+	}
+	ackFor, err := t.takeAcknowledgement(ctx, c, a)
+	if err != nil {
+		return c, err
+	}
+	until := t.now.Add(ackFor)
+	c.AckBy, c.AckUntil, c.Contact, c.ContactVersion, c.UpdatedAt = a.Name, &until, threat.ContactAcknowledged, c.ContactVersion+1, t.now
+	if err := t.execOne(ctx, "case", `UPDATE cases SET ack_by = ?2, ack_until = ?3, contact = ?4, contact_version = ?5,
+		updated_at = ?6 WHERE id = ?1`, c.ID, c.AckBy, micros(until), string(c.Contact), c.ContactVersion, micros(t.now)); err != nil {
+		return c, err
+	}
+	if err := t.caseEntry(ctx, c, threat.EntryAcknowledged, fmt.Sprintf("ack:%s:%d", c.ID, c.ContactVersion),
+		"person:"+a.PersonID.String(), caseSubject(c.ID), map[string]any{"by": a.Name, "via": a.Via, "until": until,
+			"attempt": a.AttemptID}); err != nil {
+		return c, err
+	}
+	if err := t.nudgeAsked(ctx, c.ID); err != nil {
+		return c, err
+	}
+	return c, t.nudge(ctx, nudgeCase, c.TenantID, c.ID)
 }
 
 // takeAcknowledgement marks the message that was answered, ends the escalation that runs, and tells how long the

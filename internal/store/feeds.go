@@ -244,8 +244,8 @@ func (t *tx) nudgePublished(ctx context.Context, c threat.Connection) error {
 	res, err := t.exec(ctx, `INSERT INTO outbox (kind, subject_id, tenant_id, stamp, severity, at, lease_owner, lease_until)
 		SELECT 'response', r.id, r.tenant_id, CAST(?3 AS BIGINT), k.severity, CAST(?3 AS BIGINT), '', 0
 		FROM responses r JOIN cases k ON k.id = r.case_id WHERE r.ended_at IS NULL AND r.id IN (SELECT h.response_id FROM effects e
-		JOIN holders h ON h.effect_id = e.id AND h.state = 'holding' WHERE e.tenant_id = ?1 AND e.connection_id = ?2 AND e.published
-		AND e.state IN ('claimed', 'unknown'))`+nudgeAgain, c.TenantID, c.ID, micros(t.now))
+		CROSS JOIN holders h WHERE h.effect_id = e.id AND h.state = 'holding' AND e.tenant_id = ?1 AND e.connection_id = ?2 AND e.published
+		AND e.state <> 'absent' AND e.state IN ('claimed', 'unknown'))`+nudgeAgain, c.TenantID, c.ID, micros(t.now))
 	if err != nil {
 		return err
 	}

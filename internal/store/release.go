@@ -80,7 +80,8 @@ func (t *tx) endHold(ctx context.Context, c threat.Case, r threat.Response, why,
 
 // ExtendHold holds on until a later time. An open question about its end stays open. Conflict when nothing is held or it is
 // being released, Invalid for a time that is not later.
-func (s *Store) ExtendHold(ctx context.Context, id uuid.UUID, until time.Time, why, by string) (out threat.Response, err error) {
+func (s *Store) ExtendHold(ctx context.Context, id uuid.UUID, until time.Time, why, by string) (out threat.Response,
+	err error) {
 	until = until.UTC().Truncate(time.Microsecond)
 	err = s.underLockOf(ctx, "responses", "response", id, func(ctx context.Context, t *tx) error {
 		r, c, err := t.withCase(ctx, id)
@@ -112,9 +113,11 @@ func endOf(r threat.Response) (at time.Time) {
 }
 
 // extend sets the end of a hold and of what it holds.
-func (t *tx) extend(ctx context.Context, c threat.Case, r threat.Response, until time.Time, why, by string) (threat.Response, error) {
+func (t *tx) extend(ctx context.Context, c threat.Case, r threat.Response, until time.Time, why,
+	by string) (threat.Response, error) {
 	until = until.Truncate(time.Microsecond)
-	if _, err := t.exec(ctx, `UPDATE holders SET until = ?2 WHERE response_id = ?1 AND state = 'holding'`, r.ID, micros(until)); err != nil {
+	if _, err := t.exec(ctx, `UPDATE holders SET until = ?2 WHERE response_id = ?1 AND state = 'holding'`, r.ID,
+		micros(until)); err != nil {
 		return r, err
 	}
 	old := r
@@ -139,7 +142,8 @@ func (t *tx) extend(ctx context.Context, c threat.Case, r threat.Response, until
 // Conflict when the response is not being ended, NotFound for no response.
 func (s *Store) ClaimRelease(ctx context.Context, responseID, connectionID uuid.UUID) (out threat.ClaimAnswer, err error) {
 	err = s.underLockOf(ctx, "responses", "response", responseID, func(ctx context.Context, t *tx) (err error) {
-		k := claiming{ClaimRequest: threat.ClaimRequest{ResponseID: responseID, ConnectionID: connectionID, Kind: threat.ClaimRelease}}
+		k := claiming{ClaimRequest: threat.ClaimRequest{ResponseID: responseID, ConnectionID: connectionID,
+			Kind: threat.ClaimRelease}}
 		if k.r, k.c, err = t.withCase(ctx, responseID); err != nil {
 			return err
 		}
@@ -148,7 +152,8 @@ func (s *Store) ClaimRelease(ctx context.Context, responseID, connectionID uuid.
 		}
 		var known bool
 		if k.h, known = holderOf(k.r, connectionID); !known {
-			return &threat.Fault{Kind: threat.Invalid, What: "the response does not act over this connection", Place: "/connection_id"}
+			return &threat.Fault{Kind: threat.Invalid, What: "the response does not act over this connection",
+				Place: "/connection_id"}
 		}
 		if k.h.State != threat.HolderHolding {
 			k.e.Effect = *k.h.Effect

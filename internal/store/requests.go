@@ -23,7 +23,8 @@ func scanRequest(r *sql.Rows) (q threat.Request, err error) {
 	var body, approvers, rules, reasons string
 	var opened, expires int64
 	var closed sql.NullInt64
-	if err := r.Scan(&q.ID, &q.TenantID, &q.CaseID, &q.ResponseID, &q.DecisionID, &body, &q.Digest, &approvers, &q.AskedBy, &rules,
+	if err := r.Scan(&q.ID, &q.TenantID, &q.CaseID, &q.ResponseID, &q.DecisionID, &body, &q.Digest, &approvers, &q.AskedBy,
+		&rules,
 		&reasons, &q.Silence, &q.State, &q.ClosedWhy, &q.Supersedes, &opened, &expires, &closed); err != nil {
 		return q, err
 	}
@@ -54,7 +55,8 @@ func (t *tx) requests(ctx context.Context, where string, args ...any) ([]threat.
 		ids[i] = q.ID
 	}
 	for chunk := range padded(anys(ids)) {
-		votes, err := collect[threat.Vote](t.query(ctx, `SELECT request_id, person_id, name, role, verdict, reason, surface, at FROM votes
+		votes, err := collect[threat.Vote](t.query(ctx,
+			`SELECT request_id, person_id, name, role, verdict, reason, surface, at FROM votes
 			WHERE request_id IN `+places(1, len(chunk))+` ORDER BY at, id`, chunk...))(func(r *sql.Rows) (v threat.Vote, err error) {
 			var at int64
 			err = r.Scan(&v.RequestID, &v.PersonID, &v.Name, &v.Role, &v.Verdict, &v.Reason, &v.Surface, &at)
@@ -85,7 +87,8 @@ func (t *tx) requestRow(ctx context.Context, id uuid.UUID) (threat.Request, erro
 }
 
 // newestRequest reads a response's newest request of a kind; ok is false when there was none.
-func (t *tx) newestRequest(ctx context.Context, response uuid.UUID, kind threat.RequestKind) (q threat.Request, ok bool, err error) {
+func (t *tx) newestRequest(ctx context.Context, response uuid.UUID, kind threat.RequestKind) (q threat.Request, ok bool,
+	err error) {
 	found, err := t.requests(ctx, `response_id = ?1 AND kind = ?2 ORDER BY round DESC LIMIT 1`, response, string(kind))
 	if err != nil || len(found) == 0 {
 		return q, false, err
@@ -126,7 +129,8 @@ func (s *Store) OpenRequests(ctx context.Context, tenants []uuid.UUID, limit int
 // bodyOf is what people are shown about a response.
 func bodyOf(r threat.Response, kind threat.RequestKind) threat.RequestBody {
 	b := threat.RequestBody{TenantID: r.TenantID, CaseID: r.CaseID, ResponseID: r.ID, Kind: kind, Verb: r.Verb,
-		Targets: []threat.Target{r.Target}, Params: r.Params, Seconds: wholeSeconds(r.Duration), Connections: r.Connections, End: r.End}
+		Targets: []threat.Target{r.Target}, Params: r.Params, Seconds: wholeSeconds(r.Duration), Connections: r.Connections,
+		End: r.End}
 	if b.Params == nil {
 		b.Params = map[string]string{}
 	}
@@ -165,7 +169,8 @@ func sameBody(a, b threat.RequestBody) (bool, error) {
 }
 
 // askAbout asks people about a response, unless they were asked the same already.
-func (t *tx) askAbout(ctx context.Context, c threat.Case, old, r threat.Response, d threat.RespondDecision) (threat.Response, error) {
+func (t *tx) askAbout(ctx context.Context, c threat.Case, old, r threat.Response,
+	d threat.RespondDecision) (threat.Response, error) {
 	q, was, err := t.newestRequest(ctx, r.ID, threat.RequestAct)
 	if err != nil {
 		return r, err
@@ -184,10 +189,12 @@ func (t *tx) askAbout(ctx context.Context, c threat.Case, old, r threat.Response
 			return t.saveActing(ctx, c, old, r, threat.SystemActor)
 		}
 	}
-	if err := t.closeRequests(ctx, c, r.ID, threat.RequestSuperseded, "a new decision asks something else", threat.SystemActor); err != nil {
+	if err := t.closeRequests(ctx, c, r.ID, threat.RequestSuperseded, "a new decision asks something else",
+		threat.SystemActor); err != nil {
 		return r, err
 	}
-	return t.ask(ctx, c, old, r, question{kind: threat.RequestAct, decision: d.DecisionID, approvers: d.Approvers, askFor: d.AskFor,
+	return t.ask(ctx, c, old, r, question{kind: threat.RequestAct, decision: d.DecisionID, approvers: d.Approvers,
+		askFor:  d.AskFor,
 		silence: d.Silence, rules: d.Rules, reasons: d.Reasons, state: threat.ResponseAsked, supersedes: openID(q)})
 }
 
@@ -245,7 +252,8 @@ func (t *tx) ask(ctx context.Context, c threat.Case, old, r threat.Response, q q
 		q.askFor = set.RequestOpen.Duration()
 	}
 	var round int
-	if err := t.row(ctx, `SELECT COALESCE(MAX(round), 0) + 1 FROM requests WHERE response_id = ?1`, r.ID).Scan(&round); err != nil {
+	if err := t.row(ctx, `SELECT COALESCE(MAX(round), 0) + 1 FROM requests WHERE response_id = ?1`,
+		r.ID).Scan(&round); err != nil {
 		return r, err
 	}
 	body := bodyOf(r, q.kind)
@@ -254,14 +262,17 @@ func (t *tx) ask(ctx context.Context, c threat.Case, old, r threat.Response, q q
 	if err != nil {
 		return r, err
 	}
-	req := threat.Request{ID: threat.DerivedID("request", r.ID.String(), strconv.Itoa(round)), TenantID: r.TenantID, CaseID: r.CaseID,
-		ResponseID: r.ID, DecisionID: q.decision, Body: body, Digest: digest, Approvers: q.approvers, AskedBy: r.AskedBy, Rules: q.rules,
+	req := threat.Request{ID: threat.DerivedID("request", r.ID.String(), strconv.Itoa(round)), TenantID: r.TenantID,
+		CaseID:     r.CaseID,
+		ResponseID: r.ID, DecisionID: q.decision, Body: body, Digest: digest, Approvers: q.approvers, AskedBy: r.AskedBy,
+		Rules:   q.rules,
 		Reasons: q.reasons, Silence: q.silence, State: threat.RequestOpen, Supersedes: q.supersedes, OpenedAt: t.now,
 		ExpiresAt: t.now.Add(q.askFor), Votes: []threat.Vote{}}
 	if err := t.insertRequest(ctx, req); err != nil {
 		return r, err
 	}
-	if err := t.caseEntry(ctx, c, threat.EntryRequestOpened, requestSubject(req.ID), threat.SystemActor, requestSubject(req.ID), req); err != nil {
+	if err := t.caseEntry(ctx, c, threat.EntryRequestOpened, requestSubject(req.ID), threat.SystemActor,
+		requestSubject(req.ID), req); err != nil {
 		return r, err
 	}
 	r.State, r.RequestID = q.state, uuid.NullUUID{UUID: req.ID, Valid: true}
@@ -281,7 +292,8 @@ func (t *tx) insertRequest(ctx context.Context, q threat.Request) error {
 			return err
 		}
 	}
-	_, err := t.exec(ctx, `INSERT INTO requests (id, tenant_id, case_id, response_id, decision_id, kind, round, body, digest, approvers,
+	_, err := t.exec(ctx,
+		`INSERT INTO requests (id, tenant_id, case_id, response_id, decision_id, kind, round, body, digest, approvers,
 		asked_by, rules, reasons, silence, state, closed_why, supersedes, opened_at, expires_at)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, '', ?16, ?17, ?18)`, q.ID, q.TenantID, q.CaseID,
 		q.ResponseID, q.DecisionID, string(q.Body.Kind), q.Body.Round, texts[0], q.Digest, texts[1], q.AskedBy, texts[2], texts[3],
@@ -298,9 +310,11 @@ type requestClosed struct {
 }
 
 // closeRequest ends an open request.
-func (t *tx) closeRequest(ctx context.Context, c threat.Case, q threat.Request, to threat.RequestState, why, by string) (threat.Request, error) {
+func (t *tx) closeRequest(ctx context.Context, c threat.Case, q threat.Request, to threat.RequestState, why,
+	by string) (threat.Request, error) {
 	q.State, q.ClosedWhy, q.ClosedAt = to, threat.Inert(why, maxWhy), &t.now
-	if err := t.execOne(ctx, "request", `UPDATE requests SET state = ?2, closed_why = ?3, closed_at = ?4 WHERE id = ?1 AND state = 'open'`,
+	if err := t.execOne(ctx, "request",
+		`UPDATE requests SET state = ?2, closed_why = ?3, closed_at = ?4 WHERE id = ?1 AND state = 'open'`,
 		q.ID, string(to), q.ClosedWhy, micros(t.now)); err != nil {
 		return q, err
 	}
@@ -309,7 +323,8 @@ func (t *tx) closeRequest(ctx context.Context, c threat.Case, q threat.Request, 
 }
 
 // closeRequests ends whatever is open about a response.
-func (t *tx) closeRequests(ctx context.Context, c threat.Case, response uuid.UUID, to threat.RequestState, why, by string) error {
+func (t *tx) closeRequests(ctx context.Context, c threat.Case, response uuid.UUID, to threat.RequestState, why,
+	by string) error {
 	open, err := t.requests(ctx, `response_id = ?1 AND state = 'open' ORDER BY round`, response)
 	if err != nil {
 		return err
@@ -324,7 +339,8 @@ func (t *tx) closeRequests(ctx context.Context, c threat.Case, response uuid.UUI
 
 // OpenEndRequest asks people whether a hold whose time is up is released. While such a request is open it is given back
 // unchanged. Conflict when nothing is held or it is being released already.
-func (s *Store) OpenEndRequest(ctx context.Context, responseID uuid.UUID, a threat.Approvers, askFor time.Duration, decision uuid.UUID,
+func (s *Store) OpenEndRequest(ctx context.Context, responseID uuid.UUID, a threat.Approvers, askFor time.Duration,
+	decision uuid.UUID,
 	silence string) (out threat.Request, err error) {
 	err = s.underLockOf(ctx, "responses", "response", responseID, func(ctx context.Context, t *tx) error {
 		r, c, err := t.withCase(ctx, responseID)
@@ -342,8 +358,9 @@ func (s *Store) OpenEndRequest(ctx context.Context, responseID uuid.UUID, a thre
 		if r.EndedAt != nil || r.Ending != "" || decidable(r.State) || r.HoldUntil == nil && !holding(r) {
 			return threat.Faultf(threat.Conflict, "the response is %s: there is no hold to ask about", r.State)
 		}
-		r, err = t.ask(ctx, c, r, r, question{kind: threat.RequestEnd, decision: decision, approvers: a, askFor: askFor, silence: silence,
-			state: r.State})
+		r, err = t.ask(ctx, c, r, r, question{kind: threat.RequestEnd, decision: decision, approvers: a, askFor: askFor,
+			silence: silence,
+			state:   r.State})
 		if err != nil {
 			return err
 		}

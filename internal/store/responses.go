@@ -45,7 +45,8 @@ func scanResponse(r *sql.Rows) (p threat.Response, err error) {
 
 // responses reads responses with their holders; where may go on with order and limit.
 func (t *tx) responses(ctx context.Context, where string, args ...any) ([]threat.Response, error) {
-	found, err := collect[threat.Response](t.query(ctx, `SELECT `+responseColumns+` FROM responses WHERE `+where, args...))(scanResponse)
+	found, err := collect[threat.Response](t.query(ctx, `SELECT `+responseColumns+` FROM responses WHERE `+where,
+		args...))(scanResponse)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +98,8 @@ const maxListed = 1000
 
 // ResponsesOf gives the newest responses of some tenants, all of them or those that have not ended; limit is at most 1000,
 // and zero takes that.
-func (s *Store) ResponsesOf(ctx context.Context, tenants []uuid.UUID, openOnly bool, limit int) (out []threat.Response, err error) {
+func (s *Store) ResponsesOf(ctx context.Context, tenants []uuid.UUID, openOnly bool, limit int) (out []threat.Response,
+	err error) {
 	open := ""
 	if openOnly {
 		open = ` AND ended_at IS NULL`
@@ -128,7 +130,8 @@ func ofTenants[T any](tenants []uuid.UUID, limit int, ask func(in string, args [
 
 // underLockOf is write under the lock of the tenant whose row of a table has an id. NotFound for the noun. A row never
 // changes its tenant.
-func (s *Store) underLockOf(ctx context.Context, table, noun string, id uuid.UUID, fn func(context.Context, *tx) error) error {
+func (s *Store) underLockOf(ctx context.Context, table, noun string, id uuid.UUID, fn func(context.Context,
+	*tx) error) error {
 	var tenant uuid.UUID
 	err := s.read(ctx, func(ctx context.Context, t *tx) (err error) {
 		tenant, err = one[uuid.UUID](t.query(ctx, `SELECT tenant_id FROM `+table+` WHERE id = ?1`, id))(
@@ -148,7 +151,8 @@ func (s *Store) underLockOf(ctx context.Context, table, noun string, id uuid.UUI
 // action whose id stands already is given back as it stands. Targets and parameters become canonical and the connections
 // sorted. Invalid and Unsupported with the place for what the verb does not allow, NotFound for a connection that is not
 // the tenant's, Conflict for a closed case.
-func (s *Store) ProposeResponses(ctx context.Context, caseID uuid.UUID, list []threat.Response) (out []threat.Response, err error) {
+func (s *Store) ProposeResponses(ctx context.Context, caseID uuid.UUID, list []threat.Response) (out []threat.Response,
+	err error) {
 	list = slices.Clone(list)
 	for i, r := range list {
 		if list[i], err = properProposal(caseID, r, i); err != nil {
@@ -233,17 +237,20 @@ func (t *tx) propose(ctx context.Context, c threat.Case, r threat.Response, i in
 				Place: place(place("/responses", i, "/connections"), j, "")}
 		}
 	}
-	if err := t.row(ctx, `UPDATE cases SET responses = responses + 1 WHERE id = ?1 RETURNING responses`, c.ID).Scan(&r.Number); err != nil {
+	if err := t.row(ctx, `UPDATE cases SET responses = responses + 1 WHERE id = ?1 RETURNING responses`,
+		c.ID).Scan(&r.Number); err != nil {
 		return r, err
 	}
 	r.TenantID, r.State, r.Version, r.CreatedAt, r.UpdatedAt = c.TenantID, threat.ResponseProposed, 1, t.now, t.now
 	r.Why, r.Step = threat.Inert(r.Why, maxWhy), threat.Inert(r.Step, maxName)
-	r.DecisionID, r.RequestID, r.Basis, r.Facts, r.Stales = uuid.NullUUID{}, uuid.NullUUID{}, threat.BasisNone, threat.Revisions{}, 0
+	r.DecisionID, r.RequestID, r.Basis, r.Facts, r.Stales = uuid.NullUUID{}, uuid.NullUUID{}, threat.BasisNone,
+		threat.Revisions{}, 0
 	r.HoldFrom, r.HoldUntil, r.Ending, r.EndingBy, r.Extended, r.EndedAt, r.Holders = nil, nil, "", "", 0, nil, nil
 	if err := t.insertResponse(ctx, r); err != nil {
 		return r, err
 	}
-	if err := t.caseEntry(ctx, c, threat.EntryResponseProposed, "response:"+r.ID.String(), r.AskedBy, responseSubject(r.ID), r); err != nil {
+	if err := t.caseEntry(ctx, c, threat.EntryResponseProposed, "response:"+r.ID.String(), r.AskedBy, responseSubject(r.ID),
+		r); err != nil {
 		return r, err
 	}
 	if err := t.nudge(ctx, nudgeResponse, r.TenantID, r.ID); err != nil {
@@ -321,7 +328,8 @@ func (t *tx) saveResponse(ctx context.Context, c threat.Case, old, r threat.Resp
 	if err != nil {
 		return r, err
 	}
-	if err := t.execOne(ctx, "response", `UPDATE responses SET duration = ?2, end_policy = ?3, connections = ?4, state = ?5, why = ?6,
+	if err := t.execOne(ctx, "response",
+		`UPDATE responses SET duration = ?2, end_policy = ?3, connections = ?4, state = ?5, why = ?6,
 		decision_id = ?7, request_id = ?8, basis = ?9, facts = ?10, stales = ?11, version = ?12, hold_from = ?13, hold_until = ?14,
 		ending = ?15, ending_by = ?16, extended = ?17, updated_at = ?18, ended_at = ?19 WHERE id = ?1`, r.ID,
 		r.Duration.Microseconds(), string(r.End), connections, string(r.State), r.Why, r.DecisionID, r.RequestID, string(r.Basis),
@@ -333,7 +341,8 @@ func (t *tx) saveResponse(ctx context.Context, c threat.Case, old, r threat.Resp
 		old.Stales == r.Stales && old.RequestID == r.RequestID {
 		return r, nil
 	}
-	change := stateChange{Number: r.Number, Verb: r.Verb, Target: r.Target, From: old.State, To: r.State, Why: r.Why, Basis: r.Basis,
+	change := stateChange{Number: r.Number, Verb: r.Verb, Target: r.Target, From: old.State, To: r.State, Why: r.Why,
+		Basis:    r.Basis,
 		Decision: r.DecisionID, Request: r.RequestID, HoldUntil: r.HoldUntil, Ending: r.Ending, EndingBy: r.EndingBy,
 		Extended: r.Extended, Stales: r.Stales}
 	for _, h := range r.Holders {
@@ -350,7 +359,8 @@ func (t *tx) saveResponse(ctx context.Context, c threat.Case, old, r threat.Resp
 }
 
 // become is saveResponse for a change of the state and its reason alone.
-func (t *tx) become(ctx context.Context, c threat.Case, r threat.Response, to threat.ResponseState, why, by string) (threat.Response, error) {
+func (t *tx) become(ctx context.Context, c threat.Case, r threat.Response, to threat.ResponseState, why,
+	by string) (threat.Response, error) {
 	old := r
 	r.State, r.Why = to, why
 	return t.saveResponse(ctx, c, old, r, by)

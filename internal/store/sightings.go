@@ -28,9 +28,11 @@ func effectSubject(id uuid.UUID) string { return "effect:" + id.String() }
 
 // sightEntry journals what became of a generation of an effect, once for each kind, with the case of the response that it
 // was read for or claimed by.
-func (t *tx) sightEntry(ctx context.Context, c threat.Case, kind threat.EntryKind, key string, e deviceEffect, s threat.Sighting, left bool) error {
+func (t *tx) sightEntry(ctx context.Context, c threat.Case, kind threat.EntryKind, key string, e deviceEffect,
+	s threat.Sighting, left bool) error {
 	return t.caseEntry(ctx, c, kind, fmt.Sprintf("%s:%s:%d", key, e.ID, e.Generation), threat.SystemActor, effectSubject(e.ID),
-		sightRecord{e.ID, e.Generation, e.ConnectionID, e.Verb, e.Target, s.ResponseID, e.Adopted, left, threat.Inert(s.Detail, maxWhy), s.At})
+		sightRecord{e.ID, e.Generation, e.ConnectionID, e.Verb, e.Target, s.ResponseID, e.Adopted, left, threat.Inert(s.Detail,
+			maxWhy), s.At})
 }
 
 // RecordSighting takes in what an independent read of a device showed of an effect, and brings the effect and the responses
@@ -101,7 +103,8 @@ func (t *tx) readUnder(ctx context.Context, e deviceEffect, newest uuid.UUID, s 
 
 // sightedFor gives the response and case with which a read is journalled: the one it was read for when it holds the effect,
 // else the one that claimed it.
-func (t *tx) sightedFor(ctx context.Context, e deviceEffect, s threat.Sighting, c claimRow) (threat.Response, threat.Case, error) {
+func (t *tx) sightedFor(ctx context.Context, e deviceEffect, s threat.Sighting, c claimRow) (threat.Response, threat.Case,
+	error) {
 	if s.ResponseID != uuid.Nil {
 		r, cs, err := t.withCase(ctx, s.ResponseID)
 		if err == nil {

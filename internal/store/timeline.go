@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -81,7 +82,7 @@ func (t *tx) detectionLines(ctx context.Context, caseID uuid.UUID) ([]threat.Tim
 			row.Text += "; its sensor's clock is " + string(d.Clock) + ", so that this is when it came in"
 		}
 		if r := again[d.DedupKey]; r != nil {
-			row.Text += fmt.Sprintf("; repeated %d times, the last time at %s", r.n, at(r.last))
+			row.Text += fmt.Sprintf("; repeated %s, last at %s", counted(r.n, "time"), at(r.last))
 			delete(again, d.DedupKey)
 		}
 		out = append(out, row)
@@ -163,8 +164,10 @@ func (t *tx) entryLines(ctx context.Context, c threat.Case) ([]threat.TimelineRo
 	if err != nil {
 		return nil, err
 	}
-	list := make([]told, 0, len(entries)+len(switches))
-	for _, e := range append(entries, switches...) {
+	var list []told
+	entries = append(entries, switches...)
+	slices.SortFunc(entries, func(a, b threat.Entry) int { return cmp.Compare(a.Seq, b.Seq) }) // one chain
+	for _, e := range entries {
 		n := told{entry: e}
 		if !e.Erased {
 			if err := json.Unmarshal(e.Payload, &n.said); err != nil {
@@ -261,6 +264,14 @@ func (n told) device() string {
 		return name
 	}
 	return "a connection"
+}
+
+// counted gives "1 contact" and "2 contacts".
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // because adds a reason, when there is one.

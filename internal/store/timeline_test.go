@@ -69,12 +69,11 @@ func TestTheTimelineOfAnApprovedBlock(t *testing.T) {
 		}
 	}
 	whole := strings.Join(text, "\n")
-	t.Log("\n" + whole)
 	last := -1
 	for _, want := range []string{
-		"adversary | Traffic to \uFFFD[31ma controller (ocsf); repeated 1 times, the last time at 2026-03-02 08:00:59 UTC",
+		"adversary | Traffic to \uFFFD[31ma controller (ocsf); repeated 1 time, last at 2026-03-02 08:00:59 UTC",
 		"notable | FB-1 was opened: ",
-		"notable | escalation 1 began: 1 contacts, up to 2 rounds: an attack",
+		"notable | escalation 1 began: 1 contact, up to 2 rounds: an attack",
 		"notable | the customer is being told",
 		"notable | a message to contact-1 over pagerduty was accepted by its provider",
 		"action | action 1 is proposed: block an address (203.0.113.66)",
@@ -96,7 +95,7 @@ func TestTheTimelineOfAnApprovedBlock(t *testing.T) {
 		"notable | the case was closed by contact-1: over",
 	} {
 		at := strings.Index(whole, want)
-		if assert.GreaterOrEqual(t, at, 0, want) {
+		if assert.GreaterOrEqual(t, at, 0, "%s\nin\n%s", want, whole) {
 			if !strings.HasPrefix(want, "detection") { // it happened before it came in
 				assert.Greater(t, at, last, "in its place: "+want)
 				last = at

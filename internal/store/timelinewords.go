@@ -74,7 +74,8 @@ var lines = map[threat.EntryKind]line{
 		return because(fmt.Sprintf("%s was read and has let go: %s", n.device(), n.deed()), n.Detail)
 	}},
 	threat.EntryEscalationStarted: {threat.RowNotable, func(n told) string {
-		return because(fmt.Sprintf("escalation %d began: %d contacts, up to %d rounds", n.Number, len(n.Chain), n.Rounds), n.Subject)
+		return because(fmt.Sprintf("escalation %d began: %s, up to %s", n.Number, counted(len(n.Chain), "contact"),
+			counted(n.Rounds, "round")), n.Subject)
 	}},
 	threat.EntryEscalationEnded: {threat.RowNotable, func(n told) string {
 		return because(fmt.Sprintf("escalation %d ended (%s)", n.Number, n.State), n.Why)

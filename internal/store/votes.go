@@ -83,6 +83,13 @@ func (s *Store) CastVote(ctx context.Context, in threat.Ballot) (out threat.Clic
 		if out, err = t.count(ctx, b); err != nil {
 			return err
 		}
+		if out.Accepted && b.Fact.Role == threat.Contact && b.c.Open() {
+			// Who decides for the customer is on the case: nobody else is called, and nobody counts as unreachable.
+			if _, err := t.acknowledge(ctx, b.c, threat.Acknowledgement{CaseID: b.c.ID, PersonID: in.Click.Caller.PersonID.UUID,
+				Name: in.Click.Caller.Name, Via: in.Click.Caller.Surface}); err != nil {
+				return err
+			}
+		}
 		kind := threat.EntryClickAccepted
 		if !out.Accepted {
 			kind = threat.EntryClickRefused
@@ -100,7 +107,8 @@ func (s *Store) CastVote(ctx context.Context, in threat.Ballot) (out threat.Clic
 func (s *Store) strayClick(ctx context.Context, b ballot, a threat.ClickAnswer) error {
 	org := b.Click.Caller.OrgID
 	err := s.write(ctx, []uuid.UUID{org}, func(ctx context.Context, t *tx) error {
-		return t.record(ctx, org, clickSubject(b.id), threat.EntryClickRefused, b.Click.Caller.Actor(), clickSubject(b.id), b.record(a))
+		return t.record(ctx, org, clickSubject(b.id), threat.EntryClickRefused, b.Click.Caller.Actor(), clickSubject(b.id),
+			b.record(a))
 	})
 	if threat.Is(err, threat.NotFound) {
 		return nil
@@ -208,7 +216,8 @@ func (t *tx) refusalNow(ctx context.Context, b ballot) (threat.Refusal, string, 
 }
 
 func (t *tx) insertVote(ctx context.Context, b ballot, request, id uuid.UUID, carried bool) error {
-	_, err := t.exec(ctx, `INSERT INTO votes (id, tenant_id, request_id, person_id, name, role, verdict, reason, surface, carried, at)
+	_, err := t.exec(ctx,
+		`INSERT INTO votes (id, tenant_id, request_id, person_id, name, role, verdict, reason, surface, carried, at)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)`, id, b.q.TenantID, request, b.Click.Caller.PersonID.UUID, b.name,
 		string(b.Fact.Role), string(b.Click.Verdict), b.Click.Reason, b.Click.Caller.Surface, carried, micros(t.now))
 	return err
@@ -314,7 +323,8 @@ func (t *tx) nudgeBoth(ctx context.Context, r threat.Response) error {
 func (t *tx) narrow(ctx context.Context, b ballot) (threat.ClickAnswer, error) {
 	r, ok := narrowed(b)
 	if !ok {
-		return b.standing(refused(threat.RefusedNotNarrower, "it is not narrower: give a shorter time, or a part of the connections")), nil
+		return b.standing(refused(threat.RefusedNotNarrower,
+			"it is not narrower: give a shorter time, or a part of the connections")), nil
 	}
 	d := b.Narrower
 	if d == nil || d.Effect == threat.Deny || d.DecisionID == uuid.Nil {
@@ -365,7 +375,8 @@ func narrowed(b ballot) (r threat.Response, ok bool) {
 }
 
 // askNarrower opens the narrower request with this person's vote, and lets it go when that is enough.
-func (t *tx) askNarrower(ctx context.Context, b ballot, r threat.Response, d threat.RespondDecision) (a threat.ClickAnswer, err error) {
+func (t *tx) askNarrower(ctx context.Context, b ballot, r threat.Response,
+	d threat.RespondDecision) (a threat.ClickAnswer, err error) {
 	if err := t.insertVote(ctx, b, b.q.ID, b.id, false); err != nil {
 		return a, err
 	}
@@ -381,7 +392,8 @@ func (t *tx) askNarrower(ctx context.Context, b ballot, r threat.Response, d thr
 		askFor = b.q.ExpiresAt.Sub(t.now)
 	}
 	r.Why = b.because("narrowed by")
-	asked, err := t.ask(ctx, b.c, b.r, r, question{kind: threat.RequestAct, decision: d.DecisionID, approvers: who, askFor: askFor,
+	asked, err := t.ask(ctx, b.c, b.r, r, question{kind: threat.RequestAct, decision: d.DecisionID, approvers: who,
+		askFor:  askFor,
 		silence: d.Silence, rules: d.Rules, reasons: d.Reasons, state: threat.ResponseAsked,
 		supersedes: uuid.NullUUID{UUID: b.q.ID, Valid: true}})
 	if err != nil {

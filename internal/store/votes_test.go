@@ -302,3 +302,29 @@ func TestManyClicksGiveOneDecision(t *testing.T) {
 	assert.Equal(t, threat.ResponseActing, w.response(r).State)
 	w.verified()
 }
+
+func TestAContactWhoDecidesIsOnTheCase(t *testing.T) {
+	w := newWork(t, threat.ModeCollaborateUnreachable)
+	_, q := w.asked("203.0.113.7")
+	e, err := w.s.StartEscalation(w.ctx, w.c.ID, chainOf(storetest.Contact(t, w.s, w.o)), "an attack")
+	require.NoError(t, err)
+	require.True(t, w.vote(q, w.person("ann", threat.Contact), threat.VerdictDeny).Accepted)
+	c, err := w.s.Case(w.ctx, w.c.ID)
+	require.NoError(t, err)
+	assert.Equal(t, threat.ContactAcknowledged, c.Contact)
+	assert.Equal(t, "ann", c.AckBy)
+	assert.True(t, c.Acknowledged(w.clock.Now()), "nobody counts as unreachable while it holds")
+	e, err = w.s.Escalation(w.ctx, e.ID)
+	require.NoError(t, err)
+	assert.Equal(t, threat.EscalationAcknowledged, e.State, "nobody else is called")
+
+	other := w.in(w.openCase())
+	_, q = other.asked("203.0.113.9", func(d *threat.RespondDecision) { d.Approvers.Roles = []threat.Role{threat.Analyst} })
+	require.True(t, other.vote(q, other.person("eve", threat.Analyst), threat.VerdictApprove, func(b *threat.Ballot) {
+		b.Fact.Role = threat.Analyst
+	}).Accepted)
+	c, err = w.s.Case(w.ctx, other.c.ID)
+	require.NoError(t, err)
+	assert.False(t, c.Acknowledged(w.clock.Now()), "an analyst's word is not the customer's")
+	w.verified()
+}

@@ -38,7 +38,7 @@ CREATE TABLE detections (
     entry       BIGINT NOT NULL,
     state       TEXT   NOT NULL,
     case_id     TEXT,
-    seq         BIGINT NOT NULL,
+    seq         BIGINT NOT NULL DEFAULT 0,
     product     TEXT   NOT NULL,
     sensor      TEXT   NOT NULL,
     uid         TEXT   NOT NULL,
@@ -50,11 +50,11 @@ CREATE TABLE detections (
     clock       TEXT   NOT NULL,
     dedup_key   TEXT   NOT NULL,
     reason      TEXT   NOT NULL,
-    threat      TEXT   NOT NULL,
-    proposals   TEXT   NOT NULL,
+    threat      TEXT   NOT NULL DEFAULT '',
+    proposals   TEXT   NOT NULL DEFAULT '',
     decision_id TEXT,
-    lease_owner TEXT   NOT NULL,
-    lease_until BIGINT NOT NULL
+    lease_owner TEXT   NOT NULL DEFAULT '',
+    lease_until BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX detections_received ON detections (tenant_id, arrival) WHERE state = 'received';
 CREATE INDEX detections_quarantined ON detections (tenant_id, arrival) WHERE state = 'quarantined';
