@@ -261,6 +261,10 @@ func (s *Store) CloseCase(ctx context.Context, caseID uuid.UUID, reason, by stri
 			map[string]any{"reason": reason}); err != nil {
 			return err
 		}
+		// Nothing joins a closed case: what it named need not be kept to find it by.
+		if _, err := t.exec(ctx, `DELETE FROM observables WHERE case_id = ?1`, c.ID); err != nil {
+			return err
+		}
 		out = c
 		return t.nudge(ctx, nudgeCase, c.TenantID, c.ID)
 	})

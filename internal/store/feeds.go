@@ -225,9 +225,7 @@ func (s *Store) RecordFetch(ctx context.Context, connection uuid.UUID, list, fir
 			if at.Before(last[0].At) {
 				return nil
 			}
-			if f.Interval = at.Sub(last[0].At); f.Interval == 0 {
-				f.Interval = last[0].Interval
-			}
+			f.Interval = steady(at.Sub(last[0].At), last[0].Interval)
 		}
 		if _, err := t.exec(ctx, `INSERT INTO feed_fetches (connection_id, list, firewall, revision, at, poll_interval)
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (connection_id, list, firewall) DO UPDATE SET revision = excluded.revision,
@@ -237,6 +235,18 @@ func (s *Store) RecordFetch(ctx context.Context, connection uuid.UUID, list, fir
 		}
 		return t.nudgePublished(ctx, c)
 	})
+}
+
+// steady gives a firewall's interval after a gap between two fetches: one fetch out of turn, or one outage, at most halves or
+// doubles it. Otherwise a second fetch by hand would make the firewall look silent, and others' word enough for "enforced".
+func steady(gap, known time.Duration) time.Duration {
+	switch {
+	case known <= 0:
+		return gap
+	case gap <= 0:
+		return known
+	}
+	return min(max(gap, known/2), 2*known)
 }
 
 // nudgePublished nudges the responses that hold what is published over a connection and not known to be enforced.

@@ -179,4 +179,15 @@ func TestFetchesTellTheirInterval(t *testing.T) {
 	other, err := r.s.Fetches(r.ctx, c.ID, threat.FeedDomains)
 	require.NoError(t, err)
 	assert.Empty(t, other)
+
+	r.clock.Advance(time.Second) // by hand, out of turn
+	fetch("a", 5)
+	r.clock.Advance(time.Second)
+	fetch("b", 5)
+	fs = fetches()
+	assert.Equal(t, 46*time.Second, fs[0].Interval, "a gap of 46 s is within twice and half of 30 s")
+	assert.Equal(t, 37500*time.Millisecond, fs[1].Interval, "one fetch out of turn halves it at most")
+	r.clock.Advance(24 * time.Hour)
+	fetch("b", 5)
+	assert.Equal(t, 75*time.Second, fetches()[1].Interval, "an outage doubles it at most")
 }

@@ -116,7 +116,7 @@ var completeness = []completenessCheck{
 	pairing{table: "votes", id: "id", org: "tenant_id", where: "NOT x.carried", kind: threat.EntryClickAccepted, noun: "click"}.check,
 	pairing{table: "claims", id: "id", org: "tenant_id", kind: threat.EntryClaimGranted, noun: "claim"}.check,
 	pairing{table: "claims", id: "id", org: "tenant_id", where: "x.result_at IS NOT NULL", kind: threat.EntryClaimResult,
-		noun: "claim", again: true, many: true}.check, // a read may settle later what the answer left open
+		noun: "claim", again: true}.check,
 	checkEffects,
 }
 
@@ -172,7 +172,7 @@ func (t *tx) problems(ctx context.Context, r *Report, flaw Flaw, text, q string)
 }
 
 // pairing says how rows of a table and entries of a kind belong together: every row has exactly one such entry in its
-// organisation's chain, or at least one, and every such entry its row.
+// organisation's chain, and every such entry its row.
 type pairing struct {
 	table string           // FROM it
 	id    string           // its column that makes the entry's subject
@@ -181,7 +181,6 @@ type pairing struct {
 	kind  threat.EntryKind // of the entries
 	noun  string           // the entry's subject is noun + ":" + id
 	again bool             // the rows are counted by another pairing already
-	many  bool             // a row may have more entries of the kind than one
 }
 
 // check compares, in three statements whose cost grows with the rows.
@@ -215,11 +214,9 @@ func (p pairing) check(ctx context.Context, t *tx, r *Report) error {
 		ON y.org = j.org_id AND y.subject = j.subject WHERE y.subject IS NULL`); err != nil {
 		return err
 	}
-	if !p.many {
-		if err := add(FlawTwice, "%s %s has more than one entry %s", `SELECT org_id, MAX(seq), subject FROM journal
-			WHERE kind = ?1 AND ?2 <> '' GROUP BY org_id, subject HAVING COUNT(*) > 1`); err != nil {
-			return err
-		}
+	if err := add(FlawTwice, "%s %s has more than one entry %s", `SELECT org_id, MAX(seq), subject FROM journal
+		WHERE kind = ?1 AND ?2 <> '' GROUP BY org_id, subject HAVING COUNT(*) > 1`); err != nil {
+		return err
 	}
 	if p.again {
 		return nil

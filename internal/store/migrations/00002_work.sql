@@ -72,6 +72,8 @@ CREATE TABLE observables (
     PRIMARY KEY (tenant_id, digest, case_id)
 ) {{clustered}};
 
+CREATE INDEX observables_by_case ON observables (case_id);
+
 -- Parts of decisions by their SHA-256, sealed under the organisation's key.
 CREATE TABLE contents (
     org_id TEXT     NOT NULL,
