@@ -19,9 +19,12 @@ import (
 	"github.com/firebreak/firebreak/internal/threat"
 )
 
-// PostgresEnv names the variable with the address of a PostgreSQL in which tests may make databases. Without it they run
-// on SQLite.
+// PostgresEnv names the variable with the address of a PostgreSQL in which tests may make databases. Without it those that
+// need one are skipped by name.
 const PostgresEnv = "FIREBREAK_TEST_POSTGRES"
+
+// StoreEnv names the variable that has every test's store on PostgreSQL when it is "postgres". Otherwise they run on SQLite.
+const StoreEnv = "FIREBREAK_TEST_STORE"
 
 // Clock is a clock that stands still until it is moved. It is safe for concurrent use.
 type Clock struct {
@@ -61,11 +64,11 @@ func WithKeys(k *secret.Keyring) Option { return func(o *store.Options) { o.Keys
 // WithURL opens a database that is there already.
 func WithURL(address string) Option { return func(o *store.Options) { o.URL = address } }
 
-// URL gives the address of a fresh, empty database of the test: a SQLite file, or, when FIREBREAK_TEST_POSTGRES is set, a
+// URL gives the address of a fresh, empty database of the test: a SQLite file, or, when FIREBREAK_TEST_STORE says so, a
 // PostgreSQL database that is dropped when the test ends.
 func URL(t testing.TB) string {
 	t.Helper()
-	if address := os.Getenv(PostgresEnv); address != "" {
+	if os.Getenv(StoreEnv) == "postgres" {
 		return PostgresURL(t)
 	}
 	return "sqlite:" + filepath.Join(t.TempDir(), "firebreak.db")
