@@ -61,7 +61,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, build Build,
 	p := &program{in: stdin, out: stdout, errs: stderr, build: build, serve: serve, env: os.Getenv}
 	root := p.root()
 	root.SetArgs(args)
-	return p.exit(root.ExecuteContext(ctx))
+	ran, err := root.ExecuteContextC(ctx)
+	return p.exit(ran, err)
 }
 
 // program is one run.
@@ -89,8 +90,8 @@ type quiet struct{ code int }
 
 func (q *quiet) Error() string { return "" }
 
-// exit tells an error on stderr and gives its code.
-func (p *program) exit(err error) int {
+// exit tells what command ran into an error, on stderr, and gives the code.
+func (p *program) exit(command *cobra.Command, err error) int {
 	if err == nil {
 		return ExitDone
 	}
@@ -100,7 +101,11 @@ func (p *program) exit(err error) int {
 	}
 	var ran *failed
 	if !errors.As(err, &ran) {
-		p.complain(&threat.Fault{Kind: threat.Invalid, What: err.Error(), Next: "see `firebreak --help`"})
+		next := "usage: " + command.UseLine()
+		if command.HasAvailableSubCommands() {
+			next = "see `" + command.CommandPath() + " --help`"
+		}
+		p.complain(&threat.Fault{Kind: threat.Invalid, What: err.Error(), Next: next})
 		return ExitUsage
 	}
 	if errors.Is(err, context.Canceled) {
