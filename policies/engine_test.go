@@ -221,6 +221,21 @@ func TestCheckSpeaksWithThePlace(t *testing.T) {
 	}
 }
 
+// TestRulesInAFileOfTheirOwn holds that an author adds rules without touching the files that came with the program, and that
+// the schema that one file of a package names is held against all of them.
+func TestRulesInAFileOfTheirOwn(t *testing.T) {
+	const mine = "package firebreak.access\n\nimport data.firebreak.rule\n\n# METADATA\n# title: Nobody reads at night\n# labels:\n" +
+		"#   id: access.deny.night\ndeny contains rule.label(rego.metadata.rule(), \"it is night\") if not day\n\nday if input.action == \"case.read\"\n"
+	if err := Check(bundleDir(t, map[string]string{"access/mine.rego": mine})); err != nil {
+		t.Errorf("a second file is not taken: %v", err)
+	}
+	err := Check(bundleDir(t, map[string]string{"access/mine.rego": strings.Replace(mine, "input.action", "input.acton", 1)}))
+	var f *threat.Fault
+	if !errors.As(err, &f) || !strings.Contains(f.What, "acton") || !strings.HasPrefix(f.Place, "access/mine.rego:11:") {
+		t.Errorf("a typo in the second file: %v", err)
+	}
+}
+
 func TestReportTellsOfRulesThatNoTestFires(t *testing.T) {
 	text, err := fs.ReadFile(builtIn, "access/access.rego")
 	if err != nil {

@@ -25,6 +25,7 @@ var speaking = map[string]bool{"deny": true, "ask": true, "execute": true, "gran
 func lint(modules map[string]*ast.Module) error {
 	var errs ast.Errors
 	ids := map[string]*ast.Location{}
+	named := schemasNamed(modules)
 	for _, path := range sortedPaths(modules) {
 		m := modules[path]
 		pkg := m.Package.Path
@@ -33,7 +34,8 @@ func lint(modules map[string]*ast.Module) error {
 			continue
 		}
 		q, isQuestion := questionOf(pkg)
-		if isQuestion && !namesSchema(m, q) {
+		if isQuestion && !named[q] {
+			named[q] = true // told once
 			errs = append(errs, at(m.Package.Location,
 				"the package's METADATA does not name its schema: write `schemas: [{input: schema.%s.input}]`", q))
 		}
@@ -79,6 +81,18 @@ func questionOf(pkg ast.Ref) (threat.Question, bool) {
 		}
 	}
 	return "", false
+}
+
+// schemasNamed gives the questions whose package names its schema. One file does so for all of its package: OPA takes a
+// package's METADATA once.
+func schemasNamed(modules map[string]*ast.Module) map[threat.Question]bool {
+	out := map[threat.Question]bool{}
+	for _, m := range modules {
+		if q, is := questionOf(m.Package.Path); is && namesSchema(m, q) {
+			out[q] = true
+		}
+	}
+	return out
 }
 
 func namesSchema(m *ast.Module, q threat.Question) bool {

@@ -104,6 +104,9 @@ func (a *API) contactEntry(ctx context.Context, c *call, o threat.Organisation, 
 		if err != nil {
 			return e, err
 		}
+		if method.Address == "" { // of the console, which shows it to the person
+			method.Address = p.Email
+		}
 		e.Methods = append(e.Methods, method)
 	}
 	return e, nil

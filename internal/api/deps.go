@@ -182,7 +182,8 @@ type Deps struct {
 	StopOf func(ctx context.Context, org uuid.UUID) (on bool, why, by string, err error)
 	// TestConnection tries a connection without changing anything. Unsupported when its product cannot be tried; nil: none can.
 	TestConnection func(ctx context.Context, connection uuid.UUID) error
-	// Checks asks each part whether it works, by name; nil has no part.
+	// Checks asks each part whether it works, by name; nil has no part. A Stale fault is told by /readyz, which answers that
+	// the server is ready all the same.
 	Checks  func(ctx context.Context) map[string]error
 	Version wire.Version
 	Now     func() time.Time // nil takes time.Now

@@ -77,6 +77,10 @@ func TestDetectionsAreTakenIn(t *testing.T) {
 	var list wire.List[threat.Detection]
 	call(w, w.SignIn(w.Analyst), "GET", at+"?state=received", nil).read(t, 200, &list)
 	require.Len(t, list.Items, 3)
+	list = wire.List[threat.Detection]{}
+	call(w, w.SignIn(w.Analyst), "GET", at, nil).read(t, 200, &list)
+	require.Len(t, list.Items, 3, "left out: all")
+	require.Equal(t, 422, call(w, w.SignIn(w.Analyst), "GET", at+"?state=lost", nil).status)
 	var one wire.Detection
 	call(w, w.SignIn(w.Contact), "GET", "/v1/detections/"+d.ID.String(), nil).read(t, 200, &one)
 	require.Contains(t, one.Raw, "Beacon")
@@ -394,6 +398,7 @@ func TestContacts(t *testing.T) {
 		read(t, 200, &list)
 	require.Equal(t, w.Contact.ID, *list.Items[0].PersonID)
 	require.Equal(t, []string{"block_ip"}, list.Items[0].Authorise)
+	require.Equal(t, w.Contact.Email, list.Items[0].Methods[0].Address, "the console shows it to the person")
 	require.Equal(t, "/contacts/0/authorise/0", set(wire.Contact{Email: w.Contact.Email, Authorise: []string{"all"}}).problem(t).Place)
 	require.Equal(t, "/contacts/0/person_id", set(wire.Contact{Email: "nobody@example.com"}).problem(t).Place)
 	theirs := w.Connection(w.Two)
@@ -432,11 +437,16 @@ func TestHealth(t *testing.T) {
 	var r wire.Ready
 	call(w, "", "GET", "/readyz", nil).read(t, 200, &r)
 	require.Equal(t, map[string]string{"db": "ok", "engine": "ok"}, r.Checks)
+	fail["db"] = threat.Faultf(threat.Stale, "it works on with what it had")
+	r = wire.Ready{}
+	call(w, "", "GET", "/readyz", nil).read(t, 200, &r)
+	require.Equal(t, wire.Ready{Ready: true, Checks: map[string]string{"db": "stale", "engine": "ok"}}, r)
 	fail["engine"] = errors.New("dial tcp 10.0.0.9: refused")
 	a := call(w, "", "GET", "/readyz", nil)
 	p := a.problem(t)
 	require.Equal(t, 503, p.Status)
 	require.Contains(t, p.Detail, "engine")
+	require.NotContains(t, p.Detail, "db")
 	require.NotContains(t, string(a.body), "10.0.0.9")
 	require.Equal(t, "5", a.header.Get("Retry-After"))
 }

@@ -49,7 +49,8 @@ func (a *API) metaRoutes() {
 		})
 }
 
-// ready asks every part. What is wrong is told by its kind: the texts are for the log, since anybody may ask.
+// ready asks every part. What is wrong is told by its kind: the texts are for the log, since anybody may ask. A part that
+// works on with what it had before is stale: it is told, and the server is ready all the same.
 func (a *API) ready(ctx context.Context, _ *call, _ *none, _ none) (wire.Ready, error) {
 	out := wire.Ready{Ready: true, Checks: map[string]string{}}
 	if a.d.Checks == nil {
@@ -62,13 +63,17 @@ func (a *API) ready(ctx context.Context, _ *call, _ *none, _ none) (wire.Ready, 
 		if err == nil {
 			continue
 		}
-		out.Ready, out.Checks[name] = false, string(threat.KindOf(err))
+		out.Checks[name] = string(threat.KindOf(err))
+		if threat.Is(err, threat.Stale) {
+			continue
+		}
+		out.Ready = false
 		a.d.Log.WarnContext(ctx, "a part does not answer", "part", name, "error", err)
 	}
 	if !out.Ready {
 		what := "these do not answer:"
 		for _, name := range sortedKeys(out.Checks) {
-			if out.Checks[name] != "ok" {
+			if out.Checks[name] != "ok" && out.Checks[name] != string(threat.Stale) {
 				what += " " + name + " (" + out.Checks[name] + ")"
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/firebreak/firebreak/adapters"
+	"github.com/firebreak/firebreak/adapters/console"
 	"github.com/firebreak/firebreak/internal/store"
 	"github.com/firebreak/firebreak/internal/threat"
 )
@@ -33,9 +34,13 @@ func newDevices(s *store.Store, r *adapters.Registry, now func() time.Time) *dev
 	return &devices{store: s, registry: r, now: now, open: map[uuid.UUID]opened{}}
 }
 
-// Open gives the adapter of a connection. NotFound when it is not there, Unsupported when it is disabled or reached from a
-// relay, else what the registry and the store answer.
+// Open gives the adapter of a connection; the zero id is the console, which needs none. NotFound when it is not there,
+// Unsupported when it is disabled or reached from a relay, else what the registry and the store answer.
 func (d *devices) Open(ctx context.Context, connection uuid.UUID) (adapters.Opened, error) {
+	if connection == uuid.Nil {
+		return d.registry.Open(threat.Connection{Adapter: console.Info.Name, Name: console.Info.Title, Enabled: true,
+			ReachedFrom: threat.ReachedFromServer}, "", adapters.Options{Now: d.now})
+	}
 	c, err := d.store.Connection(ctx, connection)
 	if err != nil {
 		return adapters.Opened{}, err

@@ -69,7 +69,7 @@ func (r rules) Active() console.PolicyStatus {
 func (a *App) checks(ctx context.Context) map[string]error {
 	out := map[string]error{"database": a.store.Ping(ctx), "temporal": a.engine.Healthy(ctx), "policy": nil}
 	if s := a.policy.Active(); s.Stale {
-		out["policy"] = threat.Faultf(threat.Invalid, "the rules in the directory cannot be taken; revision %.12s stays in force", s.Revision)
+		out["policy"] = threat.Faultf(threat.Stale, "the rules in the directory cannot be taken; revision %.12s stays in force", s.Revision)
 	}
 	return out
 }

@@ -1,8 +1,11 @@
 package app
 
 import (
+	"net/http"
+
 	"github.com/firebreak/firebreak/internal/access"
 	"github.com/firebreak/firebreak/internal/engine"
+	"github.com/firebreak/firebreak/internal/ingest"
 	"github.com/firebreak/firebreak/internal/store"
 )
 
@@ -14,3 +17,9 @@ func (a *App) Access() *access.Service { return a.access }
 
 // Engine gives Temporal, as Store does.
 func (a *App) Engine() *engine.Engine { return a.engine }
+
+// Ingest gives what takes detections in, as Store does.
+func (a *App) Ingest() *ingest.Service { return a.ingest }
+
+// Handler gives what answers HTTP, for a program that serves it without Run.
+func (a *App) Handler() (http.Handler, error) { return a.handler() }

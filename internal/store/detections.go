@@ -333,9 +333,11 @@ var listed = map[threat.DetectionState]string{
 	threat.DetectionSuppressed:  `state = 'suppressed'`,
 	threat.DetectionAssigned:    `state = 'assigned'`,
 	threat.DetectionDuplicate:   `state = 'duplicate'`,
+	"":                          `TRUE`,
 }
 
-// Detections gives a tenant's detections in a state, the newest first; limit is at most 500. Invalid for an unknown state.
+// Detections gives a tenant's detections in a state, the newest first, or all of them for the empty state; limit is at most
+// 500. Invalid for an unknown state.
 func (s *Store) Detections(ctx context.Context, tenant uuid.UUID, state threat.DetectionState, limit int) (out []threat.Detection,
 	err error) {
 	where, ok := listed[state]

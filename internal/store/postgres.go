@@ -111,7 +111,7 @@ func (e *postgresEngine) fateOf(err error) fate {
 	var ne net.Error
 	var ce *pgconn.ConnectError
 	switch {
-	case errors.As(err, &ce):
+	case errors.As(err, &ce), errors.Is(err, pgconn.ErrConnClosed): // nothing was sent
 		return fateDown
 	case errors.As(err, &ne), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, driver.ErrBadConn),
 		errors.Is(err, sql.ErrConnDone), errors.Is(err, net.ErrClosed):
