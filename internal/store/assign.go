@@ -131,6 +131,11 @@ func (a *assigning) apply(ctx context.Context, t *tx) (threat.Assignment, error)
 	joins := false
 	if repeats {
 		of := uuid.NullUUID{UUID: earlier.ID, Valid: true}
+		if !a.d.At.After(earlier.At) {
+			// The very same event, told again: a sensor that reads its file anew is no attacker who comes back, and what was let
+			// go is not done again for it.
+			a.answer.Proposals = nil
+		}
 		if earlier.State == threat.DetectionSuppressed && !a.saysMore(earlier) {
 			return a.suppress(ctx, t, of, "it repeats a finding that was suppressed: "+earlier.Reason)
 		}

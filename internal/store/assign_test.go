@@ -266,3 +266,25 @@ func TestOneCaseForWhatBelongsTogether(t *testing.T) {
 	}
 	r.verified()
 }
+
+func TestTheSameEventToldAgainProposesNothing(t *testing.T) {
+	r := newRig(t)
+	wants := func(a *threat.Triage) {
+		a.Proposals = []threat.Proposal{{Step: "block", Verb: "block_ip", Required: true,
+			Target: threat.Target{Kind: threat.TargetIP, Value: "203.0.113.66"}}}
+	}
+	first := r.detect(keyed("k"))
+	c := r.caseOf(storetest.Assign(t, r.s, first, wants))
+	r.clock.Advance(10 * time.Minute)
+	again := r.detect(keyed("k"), func(d *threat.Detection) { d.At = first.At })
+	storetest.Assign(t, r.s, again, wants)
+	anew := r.detect(keyed("k"))
+	storetest.Assign(t, r.s, anew, wants)
+	of, err := r.s.DetectionsOfCase(r.ctx, c.ID, 0, 10)
+	require.NoError(t, err)
+	require.Len(t, of, 3)
+	assert.Len(t, of[0].Proposals, 1)
+	assert.Empty(t, of[1].Proposals, "a sensor read its file anew")
+	assert.Len(t, of[2].Proposals, 1, "it happened again")
+	r.verified()
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -225,7 +226,11 @@ func (s *Store) RecordFetch(ctx context.Context, connection uuid.UUID, list, fir
 			if at.Before(last[0].At) {
 				return nil
 			}
-			f.Interval = steady(at.Sub(last[0].At), last[0].Interval)
+			known := last[0].Interval
+			if known <= 0 {
+				known = expected(c)
+			}
+			f.Interval = steady(at.Sub(last[0].At), known)
 		}
 		if _, err := t.exec(ctx, `INSERT INTO feed_fetches (connection_id, list, firewall, revision, at, poll_interval)
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (connection_id, list, firewall) DO UPDATE SET revision = excluded.revision,
@@ -240,13 +245,19 @@ func (s *Store) RecordFetch(ctx context.Context, connection uuid.UUID, list, fir
 // steady gives a firewall's interval after a gap between two fetches: one fetch out of turn, or one outage, at most halves or
 // doubles it. Otherwise a second fetch by hand would make the firewall look silent, and others' word enough for "enforced".
 func steady(gap, known time.Duration) time.Duration {
-	switch {
-	case known <= 0:
-		return gap
-	case gap <= 0:
+	if gap <= 0 {
 		return known
 	}
 	return min(max(gap, known/2), 2*known)
+}
+
+// expected is how far apart the fetches of a connection's firewalls are until that has been seen: its setting "interval" in
+// seconds, else five minutes, as adapters/feed has it.
+func expected(c threat.Connection) time.Duration {
+	if n, err := strconv.Atoi(c.Settings["interval"]); err == nil && n > 0 {
+		return time.Duration(n) * time.Second
+	}
+	return 5 * time.Minute
 }
 
 // nudgePublished nudges the responses that hold what is published over a connection and not known to be enforced.

@@ -171,23 +171,24 @@ func TestFetchesTellTheirInterval(t *testing.T) {
 	r.clock.Advance(45 * time.Second)
 	fetch("b", 5)
 	fs := fetches()
-	assert.Equal(t, 30*time.Second, fs[0].Interval)
+	assert.Equal(t, 150*time.Second, fs[0].Interval, "the first gap is held against the five minutes that are expected")
 	assert.Equal(t, int64(4), fs[0].Revision)
-	assert.Equal(t, 75*time.Second, fs[1].Interval)
+	assert.Equal(t, 150*time.Second, fs[1].Interval)
 	require.NoError(t, r.s.RecordFetch(r.ctx, c.ID, threat.FeedIPs, "b", 2, r.clock.Now().Add(-time.Hour)))
 	assert.Equal(t, fs, fetches(), "told late")
 	other, err := r.s.Fetches(r.ctx, c.ID, threat.FeedDomains)
 	require.NoError(t, err)
 	assert.Empty(t, other)
 
+	for range 3 {
+		r.clock.Advance(30 * time.Second)
+		fetch("b", 5)
+	}
+	assert.Equal(t, 30*time.Second, fetches()[1].Interval, "what it does is soon known")
 	r.clock.Advance(time.Second) // by hand, out of turn
-	fetch("a", 5)
-	r.clock.Advance(time.Second)
 	fetch("b", 5)
-	fs = fetches()
-	assert.Equal(t, 46*time.Second, fs[0].Interval, "a gap of 46 s is within twice and half of 30 s")
-	assert.Equal(t, 37500*time.Millisecond, fs[1].Interval, "one fetch out of turn halves it at most")
+	assert.Equal(t, 15*time.Second, fetches()[1].Interval, "one fetch out of turn halves it at most")
 	r.clock.Advance(24 * time.Hour)
 	fetch("b", 5)
-	assert.Equal(t, 75*time.Second, fetches()[1].Interval, "an outage doubles it at most")
+	assert.Equal(t, 30*time.Second, fetches()[1].Interval, "an outage doubles it at most")
 }
