@@ -25,7 +25,7 @@ func detection(w *world) threat.Detection {
 func request(w *world) threat.Request {
 	r := w.response("block_ip", "ip", "203.0.113.9")
 	return threat.Request{ID: threat.DerivedID("test", "request"), TenantID: w.customer.ID, CaseID: w.c.ID, ResponseID: r.ID,
-		Body: threat.RequestBody{Kind: threat.RequestAct, Verb: r.Verb, Targets: []threat.Target{r.Target}, Seconds: 60},
+		Body:      threat.RequestBody{Kind: threat.RequestAct, Verb: r.Verb, Targets: []threat.Target{r.Target}, Seconds: 60},
 		Approvers: threat.Approvers{Roles: []threat.Role{threat.Contact}, Needed: 1, FourEyes: true},
 		AskedBy:   threat.SystemActor, State: threat.RequestOpen}
 }
@@ -143,7 +143,9 @@ func TestApprove(t *testing.T) {
 		{"a contact of another tenant", func(_ *world, _ *threat.Request, c *threat.Caller) { c.Grants[0].OrgID = other }, "", threat.RefusedWrongPerson},
 		{"a contact from above", func(w *world, _ *threat.Request, c *threat.Caller) { c.Grants[0].OrgID = w.provider.ID }, threat.Contact, ""},
 		{"not in the list", func(w *world, _ *threat.Request, _ *threat.Caller) { w.contacts = w.contacts[1:] }, "", threat.RefusedWrongPerson},
-		{"without the verb", func(w *world, _ *threat.Request, _ *threat.Caller) { w.contacts[0].Authorise = []string{"block_domain"} }, "", threat.RefusedWrongPerson},
+		{"without the verb", func(w *world, _ *threat.Request, _ *threat.Caller) {
+			w.contacts[0].Authorise = []string{"block_domain"}
+		}, "", threat.RefusedWrongPerson},
 		{"an analyst in collaborate", func(_ *world, _ *threat.Request, c *threat.Caller) { c.Grants[0].Role = threat.Analyst }, "", threat.RefusedWrongPerson},
 		{"an analyst in authorize", func(w *world, r *threat.Request, c *threat.Caller) {
 			w.state.Mode, c.Grants[0].Role = threat.ModeAuthorize, threat.Analyst
@@ -166,7 +168,9 @@ func TestApprove(t *testing.T) {
 			w.persons[p.ID] = p
 		}, "", threat.RefusedWrongPerson},
 		{"stopped", func(w *world, _ *threat.Request, _ *threat.Caller) { w.state.Stopped = true }, "", threat.RefusedStopped},
-		{"an end, while stopped", func(w *world, r *threat.Request, _ *threat.Caller) { w.state.Stopped, r.Body.Kind = true, threat.RequestEnd }, threat.Contact, ""},
+		{"an end, while stopped", func(w *world, r *threat.Request, _ *threat.Caller) {
+			w.state.Stopped, r.Body.Kind = true, threat.RequestEnd
+		}, threat.Contact, ""},
 		{"notify", func(w *world, _ *threat.Request, _ *threat.Caller) { w.state.Mode = threat.ModeNotify }, "", threat.RefusedPolicy},
 	}
 	for _, tt := range tests {
