@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,23 +56,54 @@ func (s *Service) AcceptOCSF(ctx context.Context, tenant uuid.UUID, sensor strin
 	now := s.now()
 	own := s.networks(ctx, tenant)
 	items := make([]item, len(parts))
-	for i, p := range parts {
-		items[i] = item{raw: p.Raw, fault: p.Err}
-		if p.Err != nil {
-			continue
-		}
-		f, err := ocsf.Parse(p.Raw, p.Place)
-		switch {
-		case err != nil:
-			items[i].fault = err
-		case f.Activity == ocsf.ActivityClose:
-			items[i].skip = "its product closed the finding"
-		default:
-			items[i].unknown = f.Unknown
-			items[i].detection, items[i].fault = fromOCSF(f, p.Raw, now, own)
-		}
-	}
+	onEveryCore(len(parts), func(i int) { items[i] = readOCSF(parts[i], now, own) })
 	return s.keep(ctx, tenant, sensor, ProductOCSF, now, items)
+}
+
+// onEveryCore does n independent pieces of work. What one of them panics with comes out here, where somebody may recover.
+func onEveryCore(n int, work func(i int)) {
+	var all sync.WaitGroup
+	workers := min(runtime.GOMAXPROCS(0), n)
+	panics := make(chan any, workers)
+	for w := range workers {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			defer func() {
+				if p := recover(); p != nil {
+					panics <- p
+				}
+			}()
+			for i := w; i < n; i += workers {
+				work(i)
+			}
+		}()
+	}
+	all.Wait()
+	select {
+	case p := <-panics:
+		panic(p)
+	default:
+	}
+}
+
+// readOCSF reads one finding of a body.
+func readOCSF(p ocsf.Item, now time.Time, own []netip.Prefix) item {
+	it := item{raw: p.Raw, fault: p.Err}
+	if p.Err != nil {
+		return it
+	}
+	f, err := ocsf.Parse(p.Raw, p.Place)
+	switch {
+	case err != nil:
+		it.fault = err
+	case f.Activity == ocsf.ActivityClose:
+		it.skip = "its product closed the finding"
+	default:
+		it.unknown = f.Unknown
+		it.detection, it.fault = fromOCSF(f, p.Raw, now, own)
+	}
+	return it
 }
 
 // AcceptProduct takes a body in a product's own format. NotFound when no sensor of that name is known; else as AcceptOCSF.

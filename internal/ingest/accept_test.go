@@ -419,3 +419,17 @@ func BenchmarkAcceptOCSF(b *testing.B) {
 		}
 	}
 }
+
+func TestWorkOnEveryCorePanicsWhereItIsWaitedFor(t *testing.T) {
+	done := make([]bool, 100)
+	onEveryCore(len(done), func(i int) { done[i] = true })
+	require.NotContains(t, done, false)
+	require.PanicsWithValue(t, "a defect", func() {
+		onEveryCore(100, func(i int) {
+			if i == 40 {
+				panic("a defect")
+			}
+		})
+	})
+	onEveryCore(0, func(int) { t.Fatal("there is no work") })
+}

@@ -121,7 +121,15 @@ func FuzzSplit(f *testing.F) {
 	for _, s := range []string{`{}`, `[{},{"a":[1]}]`, "{}\n{\n{}", "[[", `[{}]x`, "\xef\xbb\xbf{}"} {
 		f.Add([]byte(s))
 	}
+	for _, s := range []string{`[{"a":"]}\\\""},{"b":[{}]} , {}]`, `[{},]`, `[{} {}]`, `[,{}]`, `[{"a":01}]`, `[[{}]]`, `[{}]]`, `[{}`, `[{"a":1}}`, `{{}]`} {
+		f.Add([]byte(s))
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
+		if quick := outlined(body); quick != nil {
+			if slow, err := decodedArray(body); err != nil || !assert.ObjectsAreEqual(slow, quick) {
+				t.Fatalf("%q parts into %v, or %v: %v", body, quick, slow, err)
+			}
+		}
 		items, _, err := Split(body)
 		if err != nil {
 			if k := threat.KindOf(err); k != threat.Invalid && k != threat.TooLarge {
