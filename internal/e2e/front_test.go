@@ -240,10 +240,6 @@ func (f *Front) sound(accepted []uuid.UUID) tally {
 		n.cases++
 		if k.Open() {
 			n.open++
-			rows := must[[]threat.TimelineRow](t)(f.Contact.Timeline(t.Context(), k.Name))
-			for _, r := range rows {
-				t.Logf("%s %s %s", k.Name, r.At.Format("15:04:05.000"), r.Text)
-			}
 		}
 		for _, r := range f.Responses(k.Name) {
 			n.responses++

@@ -30,6 +30,7 @@ const BinEnv = "FIREBREAK_BIN"
 // How long the program may take on a busy machine: to come up with new databases, to drain, and for one command.
 const (
 	startTime   = 2 * time.Minute
+	linkTime    = 5 * time.Second // for its first words to be read
 	stopTime    = 45 * time.Second
 	commandTime = time.Minute
 )
@@ -70,7 +71,9 @@ type Server struct {
 	Flags []string // beyond those for data and ports
 	home  string
 	ports int // the first of eleven
-	t     testing.TB
+
+	signedIn bool // somebody has, so that no link is written any more
+	t        testing.TB
 }
 
 // NewServer makes the folders and finds ports. Nothing runs before Start.
@@ -169,8 +172,11 @@ func (s *Server) Ready() {
 		return res.StatusCode == http.StatusOK
 	})
 	s.Link = ""
-	if m := signInLink.FindStringSubmatch(s.Output()); m != nil {
-		s.Link = m[1]
+	// What it wrote before it answered may still be on its way to us.
+	for deadline := time.Now().Add(linkTime); s.Link == "" && !s.signedIn && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if m := signInLink.FindStringSubmatch(s.Output()); m != nil {
+			s.Link = m[1]
+		}
 	}
 }
 
@@ -202,6 +208,7 @@ func (s *Server) SignIn(link string) *User {
 	if err != nil {
 		s.t.Fatalf("sign in: %v", err)
 	}
+	s.signedIn = true
 	return &User{Client: s.Client(ses.Secret), Secret: ses.Secret, server: s}
 }
 

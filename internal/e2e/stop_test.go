@@ -22,6 +22,9 @@ import (
 // waitingResponses is how many responses wait when the switch is turned.
 const waitingResponses = 1000
 
+// approvals are given before it is turned, twice. All of them are acted on in the end, within the hour's budget.
+const approvals = 18
+
 // crowd puts n questions to a customer who collaborates, and gives the detections' ids.
 func (f *Front) crowd(n, perFinding int) []uuid.UUID {
 	f.t.Helper()
@@ -36,30 +39,33 @@ func (f *Front) crowd(n, perFinding int) []uuid.UUID {
 	return f.post(f.server, findings...)
 }
 
-// asked counts the responses that wait for people.
-func (f *Front) asked() int {
+// states counts the responses by where they stand.
+func (f *Front) states() map[threat.ResponseState]int {
 	f.t.Helper()
-	n := 0
+	n := map[threat.ResponseState]int{}
 	for _, k := range f.AllCases() {
 		for _, r := range f.Responses(k.Name) {
-			if r.State == threat.ResponseAsked {
-				n++
-			}
+			n[r.State]++
 		}
 	}
 	return n
 }
 
-// clickers have a contact approve whatever waits, several at once, until ctx ends. Refused counts what the door did not take.
+// clickers have a contact approve whatever waits, several at once: some requests at first, and as many as they can once let
+// loose. Refused counts what the door did not take.
 type clickers struct {
 	accepted, refused atomic.Int64
+	some              chan struct{}
 	all               sync.WaitGroup
 	stop              context.CancelFunc
 }
 
-func (f *Front) click(ctx context.Context, hands int) *clickers {
+func (f *Front) click(ctx context.Context, hands, some int) *clickers {
 	ctx, stop := context.WithCancel(ctx)
-	c := &clickers{stop: stop}
+	c := &clickers{stop: stop, some: make(chan struct{}, some)}
+	for range some {
+		c.some <- struct{}{}
+	}
 	queue := make(chan wire.Request)
 	c.all.Go(func() {
 		defer close(queue)
@@ -80,6 +86,11 @@ func (f *Front) click(ctx context.Context, hands int) *clickers {
 	for range hands {
 		c.all.Go(func() {
 			for q := range queue {
+				select {
+				case <-c.some:
+				case <-ctx.Done():
+					return
+				}
 				a, err := f.Contact.Decide(ctx, q.ID.String(), wire.Verdict{Verdict: threat.VerdictApprove, Digest: q.Digest})
 				if err == nil && a.Accepted {
 					c.accepted.Add(1)
@@ -91,6 +102,8 @@ func (f *Front) click(ctx context.Context, hands int) *clickers {
 	}
 	return c
 }
+
+func (c *clickers) loose() { close(c.some) }
 
 func (c *clickers) rest() {
 	c.stop()
@@ -131,21 +144,35 @@ func TestNothingIsClaimedBehindAStop(t *testing.T) {
 	f := NewFront(admin, "crowded", threat.ModeCollaborate, set)
 	began := time.Now()
 	ids := f.crowd(waitingResponses, 10)
-	Eventually(t, 4*time.Minute, "all responses wait for people", func() bool { return f.asked() == waitingResponses })
+	Eventually(t, 6*time.Minute, "all responses wait for people", func() bool { return f.states()[threat.ResponseAsked] == waitingResponses })
 	t.Logf("%d responses wait after %s", waitingResponses, time.Since(began).Round(time.Second))
 
-	claims := func() int { return len(grants(t, f.Journal())) }
-	behind := func(kind threat.EntryKind, turn func()) {
+	claims, after := 0, int64(0)
+	counted := func() int {
+		for {
+			page := must[wire.JournalPage](t)(admin.Journal(t.Context(), f.Slug, after, 500))
+			claims += len(grants(t, page.Items))
+			if len(page.Items) > 0 {
+				after = page.Items[len(page.Items)-1].Seq
+			}
+			if page.Next == 0 {
+				return claims
+			}
+		}
+	}
+	behind := func(kind threat.EntryKind, moving []threat.ResponseState, turn func()) {
 		t.Helper()
-		first := claims()
-		hands := f.click(t.Context(), 8)
-		Eventually(t, time.Minute, "the first approvals are acted on", func() bool { return claims() >= first+6 })
+		first := counted()
+		hands := f.click(t.Context(), 8, approvals)
+		Eventually(t, time.Minute, "the first approvals are acted on", func() bool { return counted() >= first+3 })
 		turn()
+		hands.loose()
 		// Clicks go on, and whatever was approved before it has its chance to claim.
 		clicked := hands.accepted.Load() + hands.refused.Load()
 		Eventually(t, time.Minute, "people click on", func() bool { return hands.accepted.Load()+hands.refused.Load() > clicked+20 })
 		hands.rest()
-		f.quietJournal()
+		f.atRest(moving...)
+		t.Logf("then they stand at %v", f.states())
 		entry, late, before := f.since(kind)
 		t.Logf("%s is entry %d: %d claims before it, %d clicks were accepted and %d refused", kind, entry.Seq, before, hands.accepted.Load(),
 			hands.refused.Load())
@@ -153,12 +180,16 @@ func TestNothingIsClaimedBehindAStop(t *testing.T) {
 			t.Errorf("entry %d grants %s of %s behind %s in entry %d", g.Seq, g.Kind, g.Target.Value, kind, entry.Seq)
 		}
 	}
-	behind(threat.EntryStopChanged, func() {
+	acting := []threat.ResponseState{threat.ResponseActing, threat.ResponseUnknown}
+	moving := append([]threat.ResponseState{threat.ResponseProposed, threat.ResponseStale}, acting...)
+	behind(threat.EntryStopChanged, acting, func() {
 		stopped := must[wire.Stopped](t)(f.Contact.SetStop(t.Context(), f.Slug, true, "we look first"))
 		t.Logf("%d claims were in flight", len(stopped.InFlight))
 	})
 	must[wire.Stopped](t)(f.Contact.SetStop(t.Context(), f.Slug, false, "go on"))
-	behind(threat.EntryModeChanged, func() { f.SetMode(threat.ModeNotify) })
+	f.atRest(moving...) // what waits has been decided anew
+	t.Logf("without the stop they stand at %v", f.states())
+	behind(threat.EntryModeChanged, moving, func() { f.SetMode(threat.ModeNotify) })
 	for _, id := range ids {
 		var d wire.Detection
 		f.Contact.get("/v1/detections/"+id.String(), &d)
@@ -169,18 +200,11 @@ func TestNothingIsClaimedBehindAStop(t *testing.T) {
 	s.proved()
 }
 
-// quietJournal waits until no claim is granted any more and nothing is left that could be: no response acts without holding.
-func (f *Front) quietJournal() {
+// atRest waits until no response stands in some states.
+func (f *Front) atRest(moving ...threat.ResponseState) {
 	f.t.Helper()
-	still := []threat.ResponseState{threat.ResponseActing, threat.ResponseProposed, threat.ResponseStale, threat.ResponseUnknown}
-	Eventually(f.t, 2*time.Minute, "no response is under way", func() bool {
-		for _, k := range f.AllCases() {
-			for _, r := range f.Responses(k.Name) {
-				if slices.Contains(still, r.State) {
-					return false
-				}
-			}
-		}
-		return true
+	Eventually(f.t, 4*time.Minute, fmt.Sprintf("no response is %v", moving), func() bool {
+		states := f.states()
+		return !slices.ContainsFunc(moving, func(s threat.ResponseState) bool { return states[s] > 0 })
 	})
 }

@@ -19,16 +19,26 @@ const (
 	customersAtOnce = 3
 )
 
-// TestTortureKills is TestTenKills for long: customers after customers on one server, whose data grow.
-func TestTortureKills(t *testing.T) {
+// torture gives how many kills were asked for, or skips.
+func torture(t *testing.T) int {
+	t.Helper()
 	v := os.Getenv(TortureEnv)
 	if v == "" {
 		t.Skipf("takes many minutes: make torture sets %s", TortureEnv)
 	}
-	left, err := strconv.Atoi(v)
-	if err != nil || left < 1 {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 {
 		t.Fatalf("%s is no number of kills: %q", TortureEnv, v)
 	}
+	return n
+}
+
+// TestTortureFrozen is TestAFrozenProcess for long.
+func TestTortureFrozen(t *testing.T) { frozen(t, min(8, torture(t))) }
+
+// TestTortureKills is TestTenKills for long: customers after customers on one server, whose data grow.
+func TestTortureKills(t *testing.T) {
+	left := torture(t)
 	rng := seeded(t)
 	s := StartServer(t)
 	admin := s.SignIn(s.Link)
