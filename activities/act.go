@@ -11,6 +11,7 @@ import (
 	"github.com/firebreak/firebreak/adapters"
 	"github.com/firebreak/firebreak/internal/tenant"
 	"github.com/firebreak/firebreak/internal/threat"
+	"github.com/firebreak/firebreak/internal/verb"
 )
 
 // readAtOnce is the longest settle time that a task waits out before it reads; a longer one is left to a later task.
@@ -35,6 +36,7 @@ type job struct {
 	response threat.Response
 	effect   threat.Effect
 	set      tenant.Settings
+	asset    threat.Asset // that the target is, or is on
 	device   *adapters.Device
 	ability  adapters.Ability
 }
@@ -56,8 +58,21 @@ func (s *Response) job(ctx context.Context, claim uuid.UUID) (job, error) {
 	return j, err
 }
 
-// open opens the device of a job.
+// open opens the device of a job, and tells which machine the target is. One that is not the tenant's asset any more keeps
+// its id: what is on it is still to be read and taken back.
 func (s *Response) open(ctx context.Context, j *job) error {
+	if on := j.effect.Target.AssetID; on.Valid {
+		list, err := s.Store.AssetsTouched(ctx, j.effect.TenantID, j.effect.Target)
+		if err != nil {
+			return err
+		}
+		j.asset = threat.Asset{ID: on.UUID, TenantID: j.effect.TenantID}
+		for _, a := range list {
+			if a.ID == on.UUID {
+				j.asset = a
+			}
+		}
+	}
 	d, err := s.Devices.Device(ctx, j.effect.ConnectionID)
 	if err != nil {
 		return err
@@ -77,7 +92,7 @@ func (j job) settle() time.Duration {
 // order is the effect as the device is told of it.
 func (j job) order() adapters.Order {
 	e := j.effect
-	o := adapters.Order{EffectID: e.ID, Generation: e.Generation, TenantID: e.TenantID, Verb: e.Verb, Target: e.Target,
+	o := adapters.Order{EffectID: e.ID, Generation: e.Generation, TenantID: e.TenantID, Verb: e.Verb, Target: e.Target, Asset: j.asset,
 		Params: j.response.Params, Until: j.claim.Until, Key: e.ID.String() + ":" + strconv.FormatInt(e.Generation, 10),
 		Mark: adapters.MarkFor(e.ID, e.Generation), Handle: e.Handle}
 	if j.ability.DeviceEnds && !o.Until.IsZero() {
@@ -128,8 +143,8 @@ func (s *Response) change(ctx context.Context, t Task) error {
 		return err
 	}
 	drifted := claim.Kind == threat.ClaimRenew && threat.Is(err, threat.NotFound)
-	worked := res.Outcome == threat.OutcomeSuccess ||
-		claim.Kind == threat.ClaimRelease && res.Outcome == threat.OutcomeDoesNotExist
+	worked := res.Outcome == threat.OutcomeSuccess || res.Outcome == threat.OutcomeDoesNotExist &&
+		(claim.Kind == threat.ClaimRelease || verb.Once(j.effect.Verb)) // there is nothing there any more
 	if !worked && !drifted || j.settle() > readAtOnce {
 		return nil
 	}

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/firebreak/firebreak/adapters"
@@ -44,7 +45,7 @@ func (s *Escalation) send(ctx context.Context, t Task) error {
 	speaker, refusal := s.Devices.Speaker(ctx, a.ConnectionID)
 	var m adapters.Message
 	if refusal == nil {
-		m, refusal = s.message(ctx, a, false)
+		m, refusal = s.message(ctx, a, speaker.Channel(), false)
 	}
 	if threat.Is(refusal, threat.Unavailable) && s.now().Before(a.DueAt.Add(patience)) {
 		return refusal
@@ -107,8 +108,9 @@ func (s *Escalation) later(a threat.Attempt, ch adapters.Channel, err error) boo
 	return true
 }
 
-// message writes what a contact reads.
-func (s *Escalation) message(ctx context.Context, a threat.Attempt, resolve bool) (adapters.Message, error) {
+// message writes what a contact reads. A link by which they acknowledge stands in it only where nobody else reads it: it
+// works for whoever has it.
+func (s *Escalation) message(ctx context.Context, a threat.Attempt, ch adapters.Channel, resolve bool) (adapters.Message, error) {
 	n := message.Facts{Now: s.now(), CaseLink: s.CaseLink(a.CaseID)}
 	var err error
 	if n.Case, err = s.Store.Case(ctx, a.CaseID); err != nil {
@@ -128,6 +130,11 @@ func (s *Escalation) message(ctx context.Context, a threat.Attempt, resolve bool
 	if n.Responses, err = s.Store.Responses(ctx, a.CaseID); err != nil {
 		return adapters.Message{}, err
 	}
+	if slices.ContainsFunc(n.Responses, func(r threat.Response) bool { return r.Target.AssetID.Valid }) {
+		if n.Assets, err = s.Store.Assets(ctx, a.TenantID); err != nil {
+			return adapters.Message{}, err
+		}
+	}
 	for _, r := range n.Responses {
 		if r.EndedAt != nil || !r.RequestID.Valid || resolve {
 			continue
@@ -140,7 +147,7 @@ func (s *Escalation) message(ctx context.Context, a threat.Attempt, resolve bool
 			n.Requests = append(n.Requests, q)
 		}
 	}
-	if s.Links != nil && !resolve {
+	if s.Links != nil && !resolve && !ch.Shared {
 		if n.AckLink, err = s.Links.AckLink(ctx, a); err != nil {
 			return adapters.Message{}, err
 		}
@@ -173,7 +180,7 @@ func (s *Escalation) cancel(ctx context.Context, t Task) error {
 	speaker, err := s.Devices.Speaker(ctx, a.ConnectionID)
 	if err == nil {
 		var m adapters.Message
-		if m, err = s.message(ctx, a, true); err == nil {
+		if m, err = s.message(ctx, a, speaker.Channel(), true); err == nil {
 			call, cancel := context.WithTimeout(ctx, callOf(set))
 			defer cancel()
 			_, err = speaker.Notify(call, m)

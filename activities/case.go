@@ -10,6 +10,7 @@ import (
 	"github.com/firebreak/firebreak/internal/plan"
 	"github.com/firebreak/firebreak/internal/tenant"
 	"github.com/firebreak/firebreak/internal/threat"
+	"github.com/firebreak/firebreak/internal/verb"
 )
 
 // pull is how many detections a case takes in at a time.
@@ -55,6 +56,9 @@ func (s *Case) step(ctx context.Context, subject Subject) (Next, error) {
 	responses, err := s.Store.Responses(ctx, c.ID)
 	if err != nil {
 		return Next{}, err
+	}
+	if again, err := s.otherWays(ctx, c, responses, set); err != nil || again {
+		return Next{Again: again}, err
 	}
 	if c, err = s.threat(ctx, c, responses); err != nil {
 		return Next{}, err
@@ -122,6 +126,14 @@ func (s *Case) proposals(ctx context.Context, c threat.Case, page []threat.Detec
 			}
 		}
 		for _, p := range d.Proposals {
+			if plan.NeedsAssets(p.Target) {
+				made, err := s.onAssets(ctx, c, p, d.ReceivedAt, among, list, set)
+				if err != nil {
+					return nil, err
+				}
+				among, out = append(among, made...), append(out, made...)
+				continue
+			}
 			a, err := plan.Complete(threat.Action{TenantID: c.TenantID, CaseID: c.ID, Step: p.Step, Verb: p.Verb, Target: p.Target})
 			if err != nil { // policy proposed what cannot be done: said aloud, and the rest goes on
 				s.aboutCase(c).ErrorContext(ctx, "a proposal cannot be planned", "detection", d.ID, "error", err)
@@ -177,6 +189,13 @@ func (s *Case) threat(ctx context.Context, c threat.Case, responses []threat.Res
 func standing(responses []threat.Response) (held, open int) {
 	for _, r := range plan.LastRounds(responses) {
 		switch {
+		case plan.Overtaken(r, responses): // another way is taken
+		case r.Required && verb.Once(r.Verb) && r.State == threat.ResponseReleased && r.Ending == "":
+			if r.Why == verb.Done {
+				held++ // it lasts by itself
+			} else {
+				open++ // done on a part of its devices
+			}
 		case !r.Required, r.Ending != "", r.State == threat.ResponseReleased, r.State == threat.ResponseSuperseded:
 		case r.State == threat.ResponseHeld && whole(r):
 			held++

@@ -29,6 +29,7 @@ type CaseStore interface {
 	EffectiveSettings(ctx context.Context, org uuid.UUID) (tenant.Settings, error)
 	TenantState(ctx context.Context, tenant uuid.UUID) (threat.TenantState, error)
 	Connections(ctx context.Context, tenant uuid.UUID) ([]threat.Connection, error)
+	Assets(ctx context.Context, tenant uuid.UUID) ([]threat.Asset, error)
 	// DetectionsOfCase gives up to limit detections after a place in the case, in order.
 	DetectionsOfCase(ctx context.Context, caseID uuid.UUID, afterSeq int64, limit int) ([]threat.Detection, error)
 	Responses(ctx context.Context, caseID uuid.UUID) ([]threat.Response, error)
@@ -94,6 +95,8 @@ type EffectStore interface {
 	ClaimByID(ctx context.Context, id uuid.UUID) (threat.Claim, error)
 	ClaimsOf(ctx context.Context, responseID uuid.UUID) ([]threat.Claim, error)
 	Effect(ctx context.Context, id uuid.UUID) (threat.Effect, error)
+	// AssetsTouched gives the tenant's assets that a target is, or is on, and those that it would reach.
+	AssetsTouched(ctx context.Context, tenant uuid.UUID, t threat.Target) ([]threat.Asset, error)
 }
 
 // Decider puts questions to policy: *decide.Service. Faults are the store's, and Unsupported for an unknown verb.
@@ -153,8 +156,11 @@ type Deps struct {
 	CaseLink func(caseID uuid.UUID) string          // the address of a case's page; nil: none
 	Page     func(ctx context.Context, what string) // calls the provider's people
 	Ours     []string                               // Firebreak's own addresses and names, which no action may cut off
-	Build    string                                 // of this program
-	Now      func() time.Time
+	// Resolve looks up where a name leads now, within a second or so. What leads to an untouchable address is not blocked, and
+	// what cannot be looked up leads nowhere. Nil: no name is looked up.
+	Resolve func(ctx context.Context, name string) []string
+	Build   string // of this program
+	Now     func() time.Time
 	// Wait passes a short while within a task, until ctx ends at most. Nil waits by the machine's clock.
 	Wait    func(ctx context.Context, d time.Duration) error
 	Log     *slog.Logger

@@ -20,7 +20,7 @@ import (
 var infos = map[string]adapters.Info{
 	"wall": {Name: "wall", Title: "Wall", Verbs: []adapters.Ability{{Verb: verb.BlockIP, Sending: adapters.Natural, Settle: time.Second, DeviceEnds: true}}},
 	"slow": {Name: "slow", Title: "Slow wall", Verbs: []adapters.Ability{{Verb: verb.BlockIP, Sending: adapters.Natural, Settle: 8 * time.Second}}},
-	"feed": feed.Info,
+	"feed": feed.Info, "agents": agentInfo,
 }
 
 // wall is a simulated device: what it holds by target, and the faults that it plays.
@@ -78,6 +78,9 @@ func (h *house) Device(ctx context.Context, id uuid.UUID) (*adapters.Device, err
 	o := adapters.Options{Now: h.clock.Now}
 	if f := h.feeds[id]; f != nil {
 		return adapters.Wrap(f, feed.Info, o), nil
+	}
+	if a := h.agents[id]; a != nil {
+		return adapters.Wrap(a, agentInfo, o), nil
 	}
 	return adapters.Wrap(h.walls[id], infos[c.Adapter], o), nil
 }

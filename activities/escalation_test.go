@@ -1,9 +1,11 @@
 package activities_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firebreak/firebreak/adapters"
@@ -47,6 +49,29 @@ func TestContactsAreTriedInTurn(t *testing.T) {
 		require.NotEmpty(t, a.ProviderID)
 	}
 	h.sound()
+}
+
+// oneLink gives every attempt a link.
+type oneLink struct{}
+
+func (oneLink) AckLink(_ context.Context, a threat.Attempt) (string, error) {
+	return "https://firebreak.example/ack/" + a.ID.String(), nil
+}
+
+func TestAnAcknowledgingLinkStandsOnlyWhereNobodyElseReads(t *testing.T) {
+	h := trying(t)
+	h.deps.Links = oneLink{}
+	h.deps.CaseLink = func(id uuid.UUID) string { return "https://firebreak.example/cases/" + id.String() }
+	h.restart()
+	mail, pager := h.phone("mail", false), h.phone("pager", true)
+	pager.channel.Shared = true
+	h.contacts([]*phone{mail, pager})
+	h.detect()
+	h.play(time.Minute)
+	require.Contains(t, mail.sent[0].Text, "/ack/")
+	require.Contains(t, mail.sent[0].Link, "/ack/")
+	require.NotContains(t, pager.sent[0].Text+pager.sent[0].HTML+pager.sent[0].Link, "/ack/")
+	require.Contains(t, pager.sent[0].Link, "/cases/")
 }
 
 func TestTheChainIsASnapshot(t *testing.T) {

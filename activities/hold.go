@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/firebreak/firebreak/internal/threat"
+	"github.com/firebreak/firebreak/internal/verb"
 )
 
 // renew asks for the right to put a later end to the device's own time-out: when half of its life is over and the hold goes
@@ -36,7 +37,7 @@ func (s *Response) renew(ctx context.Context, v view, h threat.Holder, t *todo) 
 		return nil
 	}
 	a, err := s.Store.Claim(ctx, threat.ClaimRequest{ResponseID: v.r.ID, ConnectionID: h.ConnectionID, Kind: threat.ClaimRenew,
-		Ours: s.Ours, Until: v.until(), Settle: v.settle(h.ConnectionID)})
+		Ours: s.Ours, Resolved: s.leads(ctx, v), Until: v.until(), Settle: v.settle(h.ConnectionID)})
 	if err != nil {
 		return err
 	}
@@ -91,8 +92,15 @@ func (s *Response) timeUp(ctx context.Context, v view, until time.Time) (Next, e
 	}
 	over := !c.Open() || c.Threat == threat.ThreatContained || c.Threat == threat.ThreatResolved
 	switch end := v.r.End; {
+	case verb.Once(v.r.Verb):
+		return s.letGo(ctx, v.r, "it was not seen to be done on every device in "+verb.Window(v.r.Action).String())
 	case !v.holds():
 		return s.letGo(ctx, v.r, "its time is up, and no device has it")
+	case v.r.HoldUntil == nil && end != threat.EndRelease && !over && v.now.Before(until.Add(threat.ClaimMargin(v.r.Duration))):
+		if next, err := s.lookFirst(ctx, v); err != nil || next.Again || len(next.Tasks) > 0 || !next.WakeAt.IsZero() {
+			return next, err
+		}
+		fallthrough
 	case v.r.HoldUntil == nil:
 		return s.letGo(ctx, v.r, "its time is up, and no device was ever seen to enforce it")
 	case end == threat.EndRelease:
@@ -107,6 +115,22 @@ func (s *Response) timeUp(ctx context.Context, v view, until time.Time) (Next, e
 		return s.holdOn(ctx, v.r, again, "the threat is "+string(c.Threat)+": it is held for as long again")
 	}
 	return s.holdAndAsk(ctx, v)
+}
+
+// lookFirst has the devices read that were told to act and never looked at since: we may have been away for the whole time,
+// and what they enforce is not let go unattended. Nothing is planned when there is none.
+func (s *Response) lookFirst(ctx context.Context, v view) (Next, error) {
+	var t todo
+	for _, h := range v.r.Holders {
+		unclear := h.Effect != nil && (h.Effect.State == threat.EffectClaimed || h.Effect.State == threat.EffectUnknown)
+		if h.State != threat.HolderHolding || !unclear || h.Effect.Published {
+			continue
+		}
+		if err := s.tendOne(ctx, v, h, &t); err != nil || t.Again {
+			return Next{Again: t.Again}, err
+		}
+	}
+	return t.Next, nil
 }
 
 func (s *Response) letGo(ctx context.Context, r threat.Response, why string) (Next, error) {

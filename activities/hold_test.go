@@ -166,6 +166,44 @@ func TestAProcessThatWasAwayPastTheEndComesBackAndEndsIt(t *testing.T) {
 	h.sound()
 }
 
+// TestWhatWasNeverLookedAtIsReadBeforeItsEnd has the process away from the moment a device has acted until after the end: the
+// device is asked before anything is let go, and nobody is freed unattended.
+func TestWhatWasNeverLookedAtIsReadBeforeItsEnd(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	h.settings(tenant.Settings{BlockFor: tenant.In(time.Hour), BlockEnd: endOf(threat.EndReleaseWhenContained),
+		NeverBlock: []string{"203.0.113.200"}})
+	w.read = func() error { return threat.Faultf(threat.Unavailable, "nobody answers") }
+	k := h.detectAnd([]func(*threat.Triage){propose(attacker, "203.0.113.200")})
+	h.play(3 * time.Second)
+	require.Equal(t, threat.ResponseActing, h.responses(k)[0].State)
+	require.NotEmpty(t, w.holds(attacker))
+	h.clock.Advance(61 * time.Minute)
+	w.read = nil
+	h.restart()
+	h.play(time.Minute)
+	r := h.responses(k)[0]
+	require.Equal(t, threat.ResponseHeld, r.State, "%s %s", r.Why, r.Ending)
+	open, _ := h.ends(r)
+	require.Len(t, open, 1)
+	require.NotEmpty(t, w.holds(attacker))
+	h.sound()
+}
+
+// TestWhatCannotBeReadIsLetGoInTheEnd bounds the wait for that look by the device's own end.
+func TestWhatCannotBeReadIsLetGoInTheEnd(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	h.settings(tenant.Settings{BlockFor: tenant.In(time.Hour), BlockEnd: endOf(threat.EndAsk)})
+	w.read = func() error { return threat.Faultf(threat.Unavailable, "nobody answers") }
+	k := h.detect()
+	h.play(80 * time.Minute)
+	require.Empty(t, h.last(k).Ending)
+	h.play(20 * time.Minute)
+	require.Contains(t, h.last(k).Ending, "no device was ever seen to enforce it")
+	h.sound()
+}
+
 // fetch has a firewall fetch the list of addresses as it stands.
 func (h *house) fetch(c threat.Connection, firewall string) {
 	h.Helper()

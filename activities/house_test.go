@@ -41,6 +41,7 @@ type house struct {
 	mu      sync.Mutex
 	walls   map[uuid.UUID]*wall
 	feeds   map[uuid.UUID]*feed.Feed
+	agents  map[uuid.UUID]*agent
 	phones  map[uuid.UUID]*phone
 	pages   []string
 	steps   int
@@ -86,7 +87,7 @@ type wrapped func(s *store.Store) activities.Store
 func newHouse(t *testing.T, mode threat.Mode, with ...wrapped) *house {
 	t.Helper()
 	h := &house{T: t, ctx: t.Context(), clock: storetest.NewClock(), live: map[string]live{}, walls: map[uuid.UUID]*wall{},
-		feeds: map[uuid.UUID]*feed.Feed{}, phones: map[uuid.UUID]*phone{}, counted: map[string]int{}}
+		feeds: map[uuid.UUID]*feed.Feed{}, agents: map[uuid.UUID]*agent{}, phones: map[uuid.UUID]*phone{}, counted: map[string]int{}}
 	h.s = storetest.Open(t, storetest.WithClock(h.clock))
 	h.tenant = storetest.Tenant(t, h.s)
 	if mode != threat.ModeNotify {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/firebreak/firebreak/adapters"
+	"github.com/firebreak/firebreak/internal/guard"
 	"github.com/firebreak/firebreak/internal/tenant"
 	"github.com/firebreak/firebreak/internal/threat"
 )
@@ -141,7 +143,9 @@ func (v view) claim(kind threat.ClaimKind, effect uuid.UUID, generation int64) (
 	return threat.Claim{}, false
 }
 
-// decide asks policy and does what it says. When a fact moved meanwhile the response is stale, and asked about anew.
+// decide asks policy and does what it says. When a fact moved meanwhile the response is stale, and asked about anew. While
+// the stop switch is on nothing is denied for its sake: what waits goes on waiting, and is nudged when the switch is lifted.
+// Nor is it for want of a budget: that comes back with the hour, or with whoever is called for it.
 func (s *Response) decide(ctx context.Context, v view) (Next, error) {
 	r := v.r
 	d, err := s.Decide.Respond(ctx, r)
@@ -153,6 +157,19 @@ func (s *Response) decide(ctx context.Context, v view) (Next, error) {
 	}
 	if d.Effect == threat.Execute && r.Stales >= staleLimit {
 		d = unsettledFacts(d, v.set)
+	}
+	if d.Effect == threat.Deny {
+		st, err := s.Store.TenantState(ctx, r.TenantID)
+		if err != nil {
+			return Next{}, err
+		}
+		if st.Stopped {
+			s.aboutResponse(r).InfoContext(ctx, "a response waits for the stop switch", "decision", d.DecisionID, "state", r.State)
+			return Next{}, nil
+		}
+		if d.Guard == guard.Budget || d.Guard == guard.Reserve {
+			return s.outOfBudget(ctx, v, d)
+		}
 	}
 	after, err := s.Store.ApplyDecision(ctx, r.ID, r.Version, d)
 	switch threat.KindOf(err) {
@@ -171,6 +188,22 @@ func (s *Response) decide(ctx context.Context, v view) (Next, error) {
 		return Next{}, err
 	}
 	return Next{Again: true}, nil
+}
+
+// budgetAgain is how long a response waits for a budget that is spent before it is decided about anew.
+const budgetAgain = 5 * time.Minute
+
+// outOfBudget calls the provider's people for a tenant whose budget is spent, and has the response wait.
+func (s *Response) outOfBudget(ctx context.Context, v view, d threat.RespondDecision) (Next, error) {
+	o, err := s.Store.Organisation(ctx, v.r.TenantID.String())
+	if err != nil {
+		return Next{}, err
+	}
+	why := threat.Inert(strings.Join(d.Reasons, "; "), 300)
+	s.Page(ctx, threat.Inert(o.Name, 80)+": "+why+"; what is decided meanwhile waits until the hour is over, or until you raise "+
+		"the budget with `firebreak tenant settings set`")
+	s.aboutResponse(v.r).WarnContext(ctx, "a response waits for its tenant's budget", "decision", d.DecisionID, "why", why)
+	return Next{WakeAt: v.now.Add(budgetAgain)}, nil
 }
 
 // unsettledFacts makes a question of an execution whose facts would not stand still.

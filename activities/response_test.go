@@ -45,7 +45,39 @@ func TestAWiderModeLetsGoWhatWaits(t *testing.T) {
 	h.sound()
 }
 
-func TestAStopDeniesWhatWaitsAndReleasesStillWork(t *testing.T) {
+func TestWhatAStopHoldsBackIsDecidedAnewWhenItIsLifted(t *testing.T) {
+	h := newHouse(t, threat.ModeCollaborate)
+	w := h.wall("wall")
+	asked := h.detect()
+	h.play(time.Minute)
+	first := h.last(asked)
+	require.Equal(t, threat.ResponseAsked, first.State)
+	_, err := h.s.SetStop(h.ctx, h.tenant.ID, true, "a drill", threat.SystemActor)
+	require.NoError(t, err)
+	later := h.detectAnd([]func(*threat.Triage){propose("203.0.113.67")})
+	h.play(2 * time.Hour) // longer than any request is open
+	require.Equal(t, threat.ResponseAsked, h.responses(asked)[0].State, "nobody could answer: it does not lapse")
+	require.Equal(t, threat.ResponseProposed, h.last(later).State)
+	h.restart()
+	_, err = h.s.SetStop(h.ctx, h.tenant.ID, false, "over", threat.SystemActor)
+	require.NoError(t, err)
+	h.play(time.Minute)
+	for _, r := range []threat.Response{h.responses(asked)[0], h.last(later)} {
+		require.Equal(t, threat.ResponseAsked, r.State, r.Why)
+		q, err := h.s.Request(h.ctx, r.RequestID.UUID)
+		require.NoError(t, err)
+		require.Equal(t, threat.RequestOpen, q.State)
+		require.True(t, q.ExpiresAt.After(h.clock.Now()), "there is time to answer")
+	}
+	require.NotEqual(t, first.RequestID, h.responses(asked)[0].RequestID)
+	storetest.SetMode(t, h.s, h.tenant, threat.ModeAuthorize)
+	h.play(3 * time.Second)
+	require.Equal(t, threat.ResponseHeld, h.last(later).State)
+	require.Equal(t, 2, w.seen("apply"))
+	h.sound()
+}
+
+func TestAStopHoldsBackWhatWaitsAndReleasesStillWork(t *testing.T) {
 	h := newHouse(t, threat.ModeAuthorize)
 	w := h.wall("wall")
 	k := h.detect()
@@ -56,7 +88,7 @@ func TestAStopDeniesWhatWaitsAndReleasesStillWork(t *testing.T) {
 	require.NoError(t, err)
 	h.detectAnd([]func(*threat.Triage){propose("203.0.113.67")})
 	h.play(time.Minute)
-	require.Equal(t, threat.ResponseDenied, h.last(k).State)
+	require.Equal(t, threat.ResponseProposed, h.last(k).State)
 	require.Equal(t, 1, w.seen("apply"))
 	_, err = h.s.EndHold(h.ctx, held.ID, "taken back by hand", "person:x")
 	require.NoError(t, err)
@@ -88,7 +120,12 @@ func TestAStopBetweenTheClaimAndTheSendingLetsNothingOut(t *testing.T) {
 	h.restart()
 	h.play(2 * time.Minute)
 	require.Zero(t, w.seen("apply"))
-	require.Equal(t, threat.ResponseDenied, h.last(k).State, h.last(k).Why)
+	require.Equal(t, threat.ResponseStale, h.last(k).State, h.last(k).Why)
+	_, err = h.s.SetStop(h.ctx, h.tenant.ID, false, "over", threat.SystemActor)
+	require.NoError(t, err)
+	h.play(time.Minute)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State, h.last(k).Why)
+	require.Equal(t, 1, w.seen("apply"))
 	h.sound()
 }
 
@@ -322,6 +359,45 @@ func TestASpentBudgetPagesAndFails(t *testing.T) {
 	require.Equal(t, 2, h.paged("budget"))
 	h.sound()
 }
+
+func TestASpentBudgetPagesAndWhatIsDecidedWaitsForIt(t *testing.T) {
+	h := newHouse(t, threat.ModeAuthorize)
+	w := h.wall("wall")
+	five := 5
+	h.settings(tenant.Settings{BudgetContain: &five})
+	h.detectAnd([]func(*threat.Triage){propose("203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4")})
+	h.play(10 * time.Second)
+	require.Equal(t, 4, w.seen("apply"))
+	k := h.detectAnd([]func(*threat.Triage){propose("203.0.113.5")})
+	h.play(20 * time.Minute)
+	require.Equal(t, threat.ResponseProposed, h.last(k).State)
+	require.Equal(t, 4, w.seen("apply"), "a fifth is kept for critical cases")
+	require.Positive(t, h.paged("budget"))
+	h.restart()
+	h.play(time.Hour)
+	require.Equal(t, threat.ResponseHeld, h.last(k).State, "the hour is over")
+	require.Equal(t, 5, w.seen("apply"))
+	k = h.detectAnd([]func(*threat.Triage){propose("203.0.113.6", "203.0.113.7", "203.0.113.8", "203.0.113.9")})
+	waiting := func() (n int) {
+		for _, r := range h.responses(k) {
+			if r.State == threat.ResponseProposed {
+				n++
+			}
+		}
+		return n
+	}
+	h.play(time.Minute)
+	require.Equal(t, 1, waiting())
+	ten := 10
+	h.settings(tenant.Settings{BudgetContain: &ten})
+	h.play(budgetAgain)
+	require.Zero(t, waiting(), "the budget was raised")
+	require.Equal(t, 9, w.seen("apply"))
+	h.sound()
+}
+
+// budgetAgain is how long a response waits before its budget is looked at again, and a little.
+const budgetAgain = 6 * time.Minute
 
 func TestOneOfTwoDevicesIsToldAsAPart(t *testing.T) {
 	h := newHouse(t, threat.ModeAuthorize)

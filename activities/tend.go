@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/firebreak/firebreak/internal/threat"
+	"github.com/firebreak/firebreak/internal/verb"
 )
 
 // Limits on what is tried again over one device, each try under a claim of its own.
@@ -25,6 +26,9 @@ const (
 // tend looks after a response that may act: what it has not claimed is claimed, what is unclear is read, what stands is
 // read again and renewed, and when its time is up policy's end is done.
 func (s *Response) tend(ctx context.Context, v view) (Next, error) {
+	if next, err := s.untouchable(ctx, v); err != nil || next.Again {
+		return next, err
+	}
 	until := v.until()
 	if !until.IsZero() && !v.now.Before(until) {
 		return s.timeUp(ctx, v, until)
@@ -130,7 +134,7 @@ func (s *Response) claim(ctx context.Context, v view, h threat.Holder, t *todo) 
 		return nil
 	}
 	a, err := s.Store.Claim(ctx, threat.ClaimRequest{ResponseID: v.r.ID, ConnectionID: h.ConnectionID, Kind: threat.ClaimAct,
-		Ours: s.Ours, Settle: v.settle(h.ConnectionID)})
+		Ours: s.Ours, Resolved: s.leads(ctx, v), Settle: v.settle(h.ConnectionID)})
 	if err != nil {
 		return err
 	}
@@ -172,7 +176,7 @@ func (s *Response) retry(ctx context.Context, v view, h threat.Holder) (due time
 	if n+sp.lapses == 0 {
 		return time.Time{}, ""
 	}
-	over := sp.errs > 0 && !v.now.Before(sp.first.Add(v.r.Duration))
+	over := sp.errs > 0 && !v.now.Before(sp.first.Add(verb.Window(v.r.Action)))
 	if over || sp.failures >= failureLimit || sp.last.Outcome == threat.OutcomeUnsupported {
 		return time.Time{}, fmt.Sprintf("given up after %d tries: %s", n, cmp.Or(sp.last.Error, h.Error))
 	}
@@ -395,6 +399,9 @@ func (s *Response) task(v view, kind string, connection uuid.UUID, c threat.Clai
 
 // standing reads again what is in force, and renews the device's own end where the hold goes on beyond it.
 func (s *Response) standing(ctx context.Context, v view, h threat.Holder, t *todo) error {
+	if verb.Once(v.r.Verb) { // what is done is done: the response's other devices are waited for
+		return nil
+	}
 	var at time.Time
 	if h.Effect.VerifiedAt != nil {
 		at = *h.Effect.VerifiedAt

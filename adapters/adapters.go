@@ -59,8 +59,9 @@ type Order struct {
 	TenantID   uuid.UUID
 	Verb       string
 	Target     threat.Target
+	Asset      threat.Asset // the machine that the target is, or is on, as its tenant knows it; zero for other targets
 	Params     map[string]string
-	Until      time.Time // when the hold ends, UTC
+	Until      time.Time // when the hold ends, UTC; for what is done once, by when it has to be done
 	DeviceEnds time.Time // the time-out to set on the device: later than Until; zero when the ability has none
 	Key        string    // the same for each sending under the same generation
 	Mark       string    // "firebreak:<effect>:<generation>"
@@ -184,6 +185,7 @@ type Channel struct {
 	Interruptive bool // rings
 	TwoWay       bool // can bring an answer back
 	Keyed        bool // the provider drops a repeated key
+	Shared       bool // others read it besides the person it is for: it carries no link that speaks for them
 }
 
 // Opener makes an adapter for one connection. Secret is the credential's value, and must not be kept in any text.

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/firebreak/firebreak/internal/threat"
+	"github.com/firebreak/firebreak/internal/verb"
 )
 
 // DefaultCall bounds one call when its context has no deadline.
@@ -132,10 +133,13 @@ func (d *Device) Apply(ctx context.Context, o Order) (Receipt, error) {
 	return d.receipt(r, err)
 }
 
-// Remove takes away what is ours.
+// Remove takes away what is ours. What is done once cannot be taken back, and answers Unsupported.
 func (d *Device) Remove(ctx context.Context, o Order) (Receipt, error) {
 	o, err := d.check(o, false)
 	if err != nil {
+		return Receipt{}, err
+	}
+	if err := lasts(o, "taken back"); err != nil {
 		return Receipt{}, err
 	}
 	r, err := run(ctx, d, "remove", true, func(ctx context.Context) (Receipt, error) { return d.actor.Remove(ctx, o) })
@@ -146,6 +150,9 @@ func (d *Device) Remove(ctx context.Context, o Order) (Receipt, error) {
 func (d *Device) Renew(ctx context.Context, o Order) (Receipt, error) {
 	o, err := d.check(o, true)
 	if err != nil {
+		return Receipt{}, err
+	}
+	if err := lasts(o, "renewed"); err != nil {
 		return Receipt{}, err
 	}
 	renew := d.actor.Apply
@@ -220,39 +227,35 @@ func (d *Device) check(o Order, ends bool) (Order, error) {
 	return o, d.guard("validate", nil, func() error { return d.actor.Validate(o) })
 }
 
+// lasts refuses to do to what is done once what only a hold can bear.
+func lasts(o Order, what string) error {
+	if !verb.Once(o.Verb) {
+		return nil
+	}
+	return &threat.Fault{Kind: threat.Unsupported, What: o.Verb + " is done once: it cannot be " + what, Place: "/verb"}
+}
+
 // canonical refuses a target that is not written as the rest of the house writes it: an effect's identity hangs on it.
 func canonical(t threat.Target) error {
-	var v string
-	var err error
-	switch t.Kind {
-	case threat.TargetIP:
-		v, err = threat.CanonicalIP(t.Value)
-	case threat.TargetDomain:
-		v, err = threat.CanonicalDomain(t.Value)
-	case threat.TargetRange:
-		p, e := threat.CanonicalPrefix(t.Value)
-		v, err = p.String(), e
-	case threat.TargetURL:
-		o, e := threat.Observable{Kind: threat.ObservableURL, Value: t.Value}.Canonical()
-		v, err = o.Value, e
-	case threat.TargetAsset:
-		v = t.Value
-		if !t.AssetID.Valid || v == "" {
-			err = threat.Faultf(threat.Invalid, "a target that names no asset")
-		}
-	default:
-		return &threat.Fault{Kind: threat.Invalid, Place: "/target/kind",
-			What: fmt.Sprintf("unknown target kind %q", threat.Inert(string(t.Kind), 32))}
-	}
-	if err == nil && v != t.Value {
+	c, err := t.Canonical()
+	_, on := c.Asset()
+	switch {
+	case err != nil:
+	case c.Value != t.Value:
 		err = threat.Faultf(threat.Invalid, "%q is not in canonical form", threat.Inert(t.Value, 64))
+	case on && !t.AssetID.Valid:
+		err = threat.Faultf(threat.Invalid, "a target that names no asset")
 	}
-	if err != nil {
-		var f *threat.Fault
-		errors.As(err, &f)
-		return &threat.Fault{Kind: threat.Invalid, What: f.What, Place: "/target/value"}
+	if err == nil {
+		return nil
 	}
-	return nil
+	var f *threat.Fault
+	errors.As(err, &f)
+	place := f.Place
+	if place == "" {
+		place = "/target/value"
+	}
+	return &threat.Fault{Kind: threat.Invalid, What: f.What, Place: place}
 }
 
 // sent is where a call keeps whether its request went out.

@@ -184,7 +184,7 @@ func compileFault(err error) error {
 	case errors.As(err, &one):
 		list = ast.Errors{one}
 	default:
-		return &threat.Fault{Kind: threat.Invalid, What: "the rules do not compile: " + err.Error(), Err: err}
+		return &threat.Fault{Kind: threat.Invalid, What: "the rules do not compile: " + oneLine(err), Err: err}
 	}
 	sort.SliceStable(list, func(i, j int) bool { return list[i].Location.Compare(list[j].Location) < 0 })
 	var lines []string
@@ -193,13 +193,18 @@ func compileFault(err error) error {
 			lines = append(lines, fmt.Sprintf("and %d more", len(list)-i))
 			break
 		}
-		lines = append(lines, e.Error())
+		lines = append(lines, oneLine(e))
 	}
 	f := &threat.Fault{Kind: threat.Invalid, What: "the rules do not compile: " + strings.Join(lines, "; "), Err: err}
 	if len(list) > 0 {
 		f.Place = place(list[0].Location)
 	}
 	return f
+}
+
+// oneLine gives what OPA says without the lines in which it points at the place with a caret.
+func oneLine(err error) string {
+	return strings.Join(strings.Fields(strings.TrimRight(err.Error(), "^ \t\n")), " ")
 }
 
 // place gives file:row:col.

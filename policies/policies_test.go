@@ -1,7 +1,10 @@
 package policies
 
 import (
+	"strings"
 	"testing"
+
+	"github.com/firebreak/firebreak/internal/threat"
 )
 
 func TestCheck(t *testing.T) {
@@ -30,4 +33,13 @@ func TestRego(t *testing.T) {
 		t.Errorf("tests cover %.1f %% of the rules", report.Coverage)
 	}
 	t.Logf("%d tests, coverage %.1f %%", report.Passed, report.Coverage)
+}
+
+func TestARuleThatDoesNotCompileIsToldInOneLine(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "respond/own.rego", "package firebreak.respond\n\nx := 1 {\n")
+	err := Check(dir)
+	if !threat.Is(err, threat.Invalid) || strings.ContainsAny(err.Error(), "\n\t^") || !strings.Contains(err.Error(), "x := 1 {") {
+		t.Errorf("%q", err)
+	}
 }

@@ -2,12 +2,14 @@ package policies
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/firebreak/firebreak/internal/threat"
+	"github.com/firebreak/firebreak/internal/verb"
 )
 
 var pathX = ast.Ref{ast.StringTerm("x")}
@@ -67,5 +69,46 @@ func closed(t *testing.T, where string, s *shape) {
 	case "string", "integer", "boolean":
 	default:
 		t.Errorf("%s has the type %q", where, s.kind)
+	}
+}
+
+// TestSchemasHoldTheTable holds that the schemas name every verb and every kind of target that there is, and no other: a rule
+// with a typo in one does not compile into silence.
+func TestSchemasHoldTheTable(t *testing.T) {
+	kinds := make([]string, len(threat.TargetKinds))
+	for i, k := range threat.TargetKinds {
+		kinds[i] = string(k)
+	}
+	found := 0
+	check := func(where string, got *shape, want []string) {
+		t.Helper()
+		if got == nil {
+			t.Errorf("%s is not there", where)
+			return
+		}
+		found++
+		if !slices.Equal(got.enum, want) {
+			t.Errorf("%s names %v; want %v", where, got.enum, want)
+		}
+	}
+	at := func(s *shape, names ...string) *shape {
+		for _, n := range names {
+			if s == nil {
+				return nil
+			}
+			if s = s.properties[n]; s != nil && s.items != nil {
+				s = s.items
+			}
+		}
+		return s
+	}
+	check("respond.input/action/verb", at(shapes[threat.AskRespond].input, "action", "verb"), verb.Names())
+	check("respond.input/action/target/kind", at(shapes[threat.AskRespond].input, "action", "target", "kind"), kinds)
+	check("triage.answer/proposals/verb", at(shapes[threat.AskTriage].answer, "proposals", "verb"), verb.Names())
+	check("triage.answer/proposals/target/kind", at(shapes[threat.AskTriage].answer, "proposals", "target", "kind"), kinds)
+	check("approve.input/request/verb", at(shapes[threat.AskApprove].input, "request", "verb"), verb.Names())
+	check("escalate.input/responses/verb", at(shapes[threat.AskEscalate].input, "responses", "verb"), verb.Names())
+	if found != 6 {
+		t.Errorf("%d of 6 places were found", found)
 	}
 }

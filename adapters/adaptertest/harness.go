@@ -17,7 +17,8 @@ type Harness struct {
 	Info adapters.Info
 	// Open gives a fresh, empty counterpart with the bare adapter before it. It is called for each test.
 	Open func(t *testing.T) *Bench
-	// Targets gives two different targets for each verb, in canonical form.
+	// Targets gives two different targets for each verb, in canonical form. Those on assets need no AssetID: it is in the
+	// value.
 	Targets map[string][2]threat.Target
 	// Params gives the parameters of each verb where it has any.
 	Params map[string]map[string]string
@@ -50,8 +51,17 @@ type Bench struct {
 	// Holds reports whether the counterpart enforces, or for a polled list publishes, the order's effect now. It must
 	// not ask the adapter.
 	Holds func(o adapters.Order) bool
-	// Plant puts what somebody else set there before us: the effect of the order, without our mark.
+	// Plant puts what somebody else set there before us: the effect of the order, without our mark. For what is done once
+	// it makes it so: the process has ended, the file is not there.
 	Plant func(o adapters.Order)
+	// Stage prepares the counterpart for an order, before each test and for both targets: the process runs, the account is
+	// there. Nil where an order needs nothing.
+	Stage func(o adapters.Order)
+	// Finish brings every job that is under way there to its end; it is called before a reading has to show an effect. Nil
+	// for a counterpart without jobs.
+	Finish func()
+	// Asset gives the tenant's asset that a target is, or is on. Nil takes one with a made-up name and no address.
+	Asset func(t threat.Target) threat.Asset
 	// Arm makes the next request that op sends meet a fault.
 	Arm func(f Fault, op Op)
 	// Sends counts the changing requests that reached the counterpart.
@@ -69,18 +79,23 @@ const (
 	OpRemove Op = "remove"
 )
 
-// Order makes an order of the first target of a verb. The counterpart's clock says when it ends.
-func (h Harness) order(b *Bench, verb string, target int, generation int64) adapters.Order {
-	a, _ := h.Info.Ability(verb)
-	t := h.Targets[verb][target]
-	effect := threat.EffectKey{TenantID: testTenant, ConnectionID: testConnection, Verb: verb, Target: t}.ID()
-	o := adapters.Order{EffectID: effect, Generation: generation, TenantID: testTenant, Verb: verb, Target: t,
+// order makes an order of a target of the verb. The counterpart's clock says when it ends.
+func (s *suite) order(target int, generation int64) adapters.Order {
+	b, t := s.bench, s.targets[target]
+	effect := threat.EffectKey{TenantID: testTenant, ConnectionID: testConnection, Verb: s.ability.Verb, Target: t}.ID()
+	o := adapters.Order{EffectID: effect, Generation: generation, TenantID: testTenant, Verb: s.ability.Verb, Target: t,
 		Params: map[string]string{}, Until: b.now().Add(time.Minute).UTC().Truncate(time.Microsecond),
 		Key: effect.String() + ":" + strconv.FormatInt(generation, 10), Mark: adapters.MarkFor(effect, generation)}
-	for name, value := range h.Params[verb] {
+	for name, value := range s.h.Params[s.ability.Verb] {
 		o.Params[name] = value
 	}
-	if a.DeviceEnds {
+	if t.AssetID.Valid {
+		o.Asset = threat.Asset{ID: t.AssetID.UUID, TenantID: testTenant, Kind: "host", Name: "host-" + strconv.Itoa(target+1)}
+		if b.Asset != nil {
+			o.Asset = b.Asset(t)
+		}
+	}
+	if s.ability.DeviceEnds {
 		o.DeviceEnds = o.Until.Add(30 * time.Second)
 	}
 	return o

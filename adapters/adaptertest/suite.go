@@ -12,6 +12,7 @@ import (
 
 	"github.com/firebreak/firebreak/adapters"
 	"github.com/firebreak/firebreak/internal/threat"
+	"github.com/firebreak/firebreak/internal/verb"
 )
 
 // patience is how much longer than its deadline a call may take.
@@ -27,28 +28,12 @@ func Run(t *testing.T, h Harness) {
 		t.Fatal("an adapter without verbs has nothing to conform to")
 	}
 	for _, a := range h.Info.Verbs {
-		if pair := h.Targets[a.Verb]; pair[0].Value == "" || pair[1].Value == "" || pair[0] == pair[1] {
-			t.Fatalf("the harness gives no two targets for %s", a.Verb)
+		pair, err := canonicalTargets(h, a.Verb)
+		if err != nil {
+			t.Fatalf("the harness gives no two targets for %s: %v", a.Verb, err)
 		}
-		for _, c := range []struct {
-			name string
-			run  func(*suite)
-		}{
-			{"validation", (*suite).validation},
-			{"dry run changes nothing", (*suite).dryRun},
-			{"apply, read, remove, read", (*suite).roundTrip},
-			{"the same request again", (*suite).again},
-			{"side by side", (*suite).sideBySide},
-			{"what stood there is adopted", (*suite).adoption},
-			{"removing what is not there", (*suite).removeAbsent},
-			{"a later generation", (*suite).generations},
-			{"renewal", (*suite).renewal},
-			{"the device lets go by itself", (*suite).deviceEnds},
-			{"deadline", (*suite).deadline},
-			{"redaction", (*suite).redaction},
-			{"faults", (*suite).faults},
-		} {
-			t.Run(a.Verb+"/"+c.name, func(t *testing.T) { c.run(&suite{T: t, h: h, ability: a}) })
+		for _, c := range checks(a.Verb) {
+			t.Run(a.Verb+"/"+c.name, func(t *testing.T) { c.run(&suite{T: t, h: h, ability: a, targets: pair}) })
 		}
 	}
 }
@@ -58,6 +43,7 @@ type suite struct {
 	*testing.T
 	h       Harness
 	ability adapters.Ability
+	targets [2]threat.Target
 	bench   *Bench
 	device  *adapters.Device
 }
@@ -71,7 +57,12 @@ func (s *suite) open() adapters.Order {
 	}
 	s.device = adapters.Wrap(s.bench.Actor, s.h.Info, adapters.Options{Secrets: []string{s.bench.Secret}, Now: s.bench.now,
 		Call: 5 * time.Second})
-	return s.h.order(s.bench, s.ability.Verb, 0, 1)
+	if s.bench.Stage != nil {
+		for i := range s.targets {
+			s.bench.Stage(s.order(i, 1))
+		}
+	}
+	return s.order(0, 1)
 }
 
 func (s *suite) ctx() context.Context { return s.T.Context() }
@@ -91,6 +82,9 @@ func (s *suite) read(o adapters.Order) adapters.Reading {
 	s.Helper()
 	if s.bench.Fetched != nil {
 		s.bench.Fetched()
+	}
+	if s.bench.Finish != nil {
+		s.bench.Finish()
 	}
 	r, err := s.device.Read(s.ctx(), o)
 	if err != nil {
@@ -180,7 +174,7 @@ func (s *suite) validation() {
 	}
 	for _, name := range sorted(cases) {
 		c := cases[name]
-		o := s.h.order(s.bench, s.ability.Verb, 0, 1)
+		o := s.order(0, 1)
 		c.edit(&o)
 		err := s.device.Validate(o)
 		if err == nil {
@@ -209,7 +203,7 @@ func (s *suite) dryRun() {
 	if err != nil {
 		s.Fatal(err)
 	}
-	if !strings.Contains(plan, o.Target.Value) {
+	if !strings.Contains(plan, o.Target.Value) && (o.Asset.Name == "" || !strings.Contains(plan, o.Asset.Name)) {
 		s.Errorf("the plan %q does not name the target", plan)
 	}
 	s.cleanText(plan)
@@ -225,6 +219,7 @@ func (s *suite) dryRun() {
 func (s *suite) roundTrip() {
 	o := s.open()
 	s.wantAbsent(o)
+	before := s.bench.State()
 	r := s.apply(o)
 	if r.Adopted {
 		s.Error("what we brought about was called adopted")
@@ -241,6 +236,10 @@ func (s *suite) roundTrip() {
 		s.Fatalf("remove answered %+v, %v", gone, err)
 	}
 	s.wantAbsent(o)
+	v, _ := verb.Find(o.Verb)
+	if v.Undo != verb.UndoRemove && s.bench.Advance != nil && s.bench.State() != before {
+		s.Errorf("what was before was not put back:\n%s\n%s", before, s.bench.State())
+	}
 }
 
 // wantEnds allows the device to round to whole seconds, upwards more than downwards.
@@ -282,7 +281,7 @@ func (s *suite) again() {
 
 func (s *suite) sideBySide() {
 	one := s.open()
-	two := s.h.order(s.bench, s.ability.Verb, 1, 1)
+	two := s.order(1, 1)
 	s.apply(one)
 	s.wantAbsent(two)
 	s.apply(two)
@@ -359,7 +358,7 @@ func (s *suite) generations() {
 	}
 	old := s.open()
 	s.apply(old)
-	young := s.h.order(s.bench, s.ability.Verb, 0, 2)
+	young := s.order(0, 2)
 	if r := s.apply(young); r.Adopted {
 		s.Error("what an earlier generation of ours left was adopted, and would never be undone")
 	}

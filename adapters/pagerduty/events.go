@@ -61,10 +61,17 @@ func (p *PagerDuty) trigger(m adapters.Message) event {
 		text = strings.ToValidUTF8(text[:maxText], "") + "…"
 	}
 	e.Payload = &payload{Summary: cmp.Or(threat.Inert(m.Subject, maxSummary), "Firebreak needs you"), Severity: severity(m.Severity),
-		Source: "firebreak", Class: "security case", Details: map[string]string{"case": m.CaseID.String(), "message": text}}
+		Source: "firebreak", Class: "security case", Details: map[string]string{"message": text}}
+	if m.CaseID != uuid.Nil {
+		e.Payload.Details["case"] = m.CaseID.String()
+	}
+	if p.signing != "" && m.CaseID != uuid.Nil {
+		e.Payload.Details["acknowledge"] = "Acknowledge this incident here to say that you are on it. That stops the calls for a while, " +
+			"and allows nothing."
+	}
 	if m.Link != "" {
 		e.Client, e.ClientURL = "Firebreak", m.Link
-		e.Links = []link{{Href: m.Link, Text: "Acknowledge or decide in Firebreak"}}
+		e.Links = []link{{Href: m.Link, Text: "Look and decide in Firebreak"}}
 	}
 	return e
 }

@@ -96,9 +96,10 @@ func secrets(parts ...string) []string {
 	return out
 }
 
-// Channel tells that it rings, and that answers come back only where webhooks are signed.
+// Channel tells that it rings, that answers come back only where webhooks are signed, and that everybody on the service sees
+// an incident.
 func (p *PagerDuty) Channel() adapters.Channel {
-	return adapters.Channel{Name: Info.Name, Interruptive: true, TwoWay: p.signing != "", Keyed: true}
+	return adapters.Channel{Name: Info.Name, Interruptive: true, TwoWay: p.signing != "", Keyed: true, Shared: true}
 }
 
 // DedupKey is the deduplication key of an attempt: what PagerDuty calls the incident's key in its webhooks.

@@ -201,7 +201,7 @@ func TestOpen(t *testing.T) {
 	c := threat.Connection{Adapter: "pagerduty"}
 	o, err := r.Open(c, routingKey, adapters.Options{})
 	require.NoError(t, err)
-	require.Equal(t, adapters.Channel{Name: "pagerduty", Interruptive: true, TwoWay: false, Keyed: true}, o.Notifier.Channel(),
+	require.Equal(t, adapters.Channel{Name: "pagerduty", Interruptive: true, TwoWay: false, Keyed: true, Shared: true}, o.Notifier.Channel(),
 		"what cannot bring an answer back never counts towards unreachable")
 	o, err = r.Open(c, routingKey+"\n"+signing+"\n", adapters.Options{})
 	require.NoError(t, err)

@@ -37,7 +37,8 @@ type Webhook struct {
 	Type     string
 	DedupKey string        // of the incident, empty when it has none
 	Attempt  uuid.NullUUID // that the incident was triggered for, when the key is ours
-	Agent    string        // the name of who did it there, inert; empty for an automation
+	Person   bool          // a user did it there, and no integration, workflow or timer
+	Agent    string        // the name of who or what did it there, inert; may be empty
 	AgentID  string        // PagerDuty's id of them
 	At       time.Time     // UTC
 }
@@ -125,6 +126,7 @@ func read(body []byte, now time.Time) (Webhook, error) {
 	w := Webhook{EventID: threat.Inert(e.ID, 128), Type: threat.Inert(e.Type, 128), DedupKey: threat.Inert(e.Data.Key, 255),
 		At: e.At.UTC()}
 	if e.Agent != nil {
+		w.Person = e.Agent.Type == "user_reference" || e.Agent.Type == "user"
 		w.Agent, w.AgentID = threat.Inert(e.Agent.Summary, 100), threat.Inert(e.Agent.ID, 64)
 	}
 	if id, ok := Attempt(w.DedupKey); ok {

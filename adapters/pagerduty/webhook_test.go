@@ -42,7 +42,7 @@ func TestWebhook(t *testing.T) {
 	attempt := uuid.New()
 	body := webhook(pagerduty.EventAcknowledged, pagerduty.DedupKey(attempt), now.Add(-time.Minute))
 	want := pagerduty.Webhook{EventID: "01DQ5ZJ8GXKQ4YV3K8Q7J1B2C3", Type: pagerduty.EventAcknowledged, DedupKey: pagerduty.DedupKey(attempt),
-		Attempt: uuid.NullUUID{UUID: attempt, Valid: true}, Agent: "Ada\ufffd", AgentID: "PLH1HKV", At: now.Add(-time.Minute)}
+		Attempt: uuid.NullUUID{UUID: attempt, Valid: true}, Person: true, Agent: "Ada\ufffd", AgentID: "PLH1HKV", At: now.Add(-time.Minute)}
 	good := sign(signing, body)
 	// The vendor's own library agrees about the signature.
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(string(body)))
@@ -100,6 +100,17 @@ func TestWebhookKinds(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, got.Attempt.Valid, key)
 		require.Equal(t, key, got.DedupKey)
+	}
+}
+
+func TestWhatNoUserDidIsNoPersonsWord(t *testing.T) {
+	body := string(webhook(pagerduty.EventAcknowledged, pagerduty.DedupKey(uuid.New()), now))
+	for agent, person := range map[string]bool{"user_reference": true, "user": true, "service_reference": false,
+		"events_api_v2_inbound_integration_reference": false, "": false} {
+		b := []byte(strings.Replace(body, "user_reference", agent, 1))
+		got, err := pagerduty.ParseWebhook(signing, header(sign(signing, b)), b, now)
+		require.NoError(t, err)
+		require.Equal(t, person, got.Person, agent)
 	}
 }
 

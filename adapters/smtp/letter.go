@@ -30,6 +30,9 @@ func recipient(to string) (string, error) {
 func (s *SMTP) ids(m adapters.Message) (own string, refers []string) {
 	thread := "case-" + m.CaseID.String() + "@" + s.domain
 	attempt := m.AttemptID.String() + "@" + s.domain
+	if m.CaseID == uuid.Nil { // what is about no case starts a thread of its own
+		return attempt, nil
+	}
 	if m.Resolve {
 		return m.AttemptID.String() + ".over@" + s.domain, []string{thread, attempt}
 	}
@@ -62,8 +65,10 @@ func (s *SMTP) letter(m adapters.Message) (id string, wire []byte, err error) {
 	g.Subject(cmp.Or(threat.Inert(m.Subject, maxSubject), "Firebreak needs you"))
 	g.SetDateWithValue(s.now())
 	g.SetMessageIDWithValue(id)
-	g.SetGenHeaderPreformatted(gomail.HeaderInReplyTo, refers[len(refers)-1])
-	g.SetGenHeaderPreformatted(gomail.HeaderReferences, strings.Join(refers, " "))
+	if len(refers) > 0 {
+		g.SetGenHeaderPreformatted(gomail.HeaderInReplyTo, refers[len(refers)-1])
+		g.SetGenHeaderPreformatted(gomail.HeaderReferences, strings.Join(refers, " "))
+	}
 	g.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no out-of-office answers
 	g.SetGenHeader(gomail.HeaderXAutoResponseSuppress, "All")
 	g.SetGenHeaderPreformatted("List-Id", "Firebreak <firebreak."+s.domain+">")

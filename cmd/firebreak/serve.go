@@ -26,7 +26,7 @@ func startServer(ctx context.Context, o command.ServeOptions) error {
 		Temporal: app.Temporal{Address: o.TemporalAddress, Namespace: o.TemporalNamespace, TLSCA: o.TemporalTLSCA,
 			TLSCert: o.TemporalTLSCert, TLSKey: o.TemporalTLSKey, TLSServerName: o.TemporalServerName, APIKeyFile: o.TemporalAPIKeyFile,
 			BasePort: o.TemporalPort},
-		Lab: o.Lab, Version: o.Build.Version, Commit: o.Build.Commit, OTLPEndpoint: o.OTLPEndpoint, Log: log, Announce: o.Announce})
+		Lab: o.Lab, AdminLink: o.AdminLink, Version: o.Build.Version, Commit: o.Build.Commit, OTLPEndpoint: o.OTLPEndpoint, Log: log, Announce: o.Announce})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package access
 import (
 	"context"
 
+	"github.com/google/uuid"
+
 	"github.com/firebreak/firebreak/internal/threat"
 )
 
@@ -16,7 +18,7 @@ func (s *Service) EnsureAdministrator(ctx context.Context, email, name string) (
 	if err != nil {
 		return threat.Person{}, "", err
 	}
-	has, err := s.hasAdministrator(ctx, root)
+	has, err := s.hasAdministrator(ctx, root, uuid.Nil)
 	if err != nil {
 		return threat.Person{}, "", err
 	}
@@ -55,12 +57,31 @@ func (s *Service) EnsureAdministrator(ctx context.Context, email, name string) (
 	return p, link, err
 }
 
-func (s *Service) hasAdministrator(ctx context.Context, root threat.Organisation) (bool, error) {
+// LastAdministrator reports whether a person who would keep these roles only administers the provider until then, and nobody
+// else does: nobody could set anything up any more. NotFound before the provider was made.
+func (s *Service) LastAdministrator(ctx context.Context, person uuid.UUID, kept []threat.Grant) (bool, error) {
+	root, err := s.deps.Store.Root(ctx)
+	if err != nil {
+		return false, err
+	}
+	grants, err := s.deps.Store.Grants(ctx, person)
+	if err != nil || !administers(grants, root) || administers(kept, root) {
+		return false, err
+	}
+	others, err := s.hasAdministrator(ctx, root, person)
+	return !others, err
+}
+
+// hasAdministrator reports whether somebody of the provider administers it, but for one person.
+func (s *Service) hasAdministrator(ctx context.Context, root threat.Organisation, but uuid.UUID) (bool, error) {
 	people, err := s.deps.Store.Persons(ctx, root.ID)
 	if err != nil {
 		return false, err
 	}
 	for _, p := range people {
+		if p.ID == but {
+			continue
+		}
 		grants, err := s.deps.Store.Grants(ctx, p.ID) // none of a disabled person
 		if err != nil {
 			return false, err

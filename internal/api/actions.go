@@ -59,7 +59,10 @@ func (a *API) responseOf(ctx context.Context, c *call, text, action string) (thr
 	if err != nil {
 		return threat.Response{}, noSuch(err, "action")
 	}
-	return r, a.may(ctx, c, action, r.TenantID, "action")
+	if err := a.may(ctx, c, action, r.TenantID, "action"); err != nil {
+		return threat.Response{}, err
+	}
+	return r, a.uninvolved(ctx, c, r.TenantID, valid(r.CaseID), "action")
 }
 
 // propose hands an action by hand to the door. Nothing is decided by it: policy is asked about it like about any other.
@@ -71,8 +74,11 @@ func (a *API) propose(ctx context.Context, c *call, p *inCase, b wire.Propose) (
 	if b.DurationSeconds < 0 || b.DurationSeconds > int64(maxDuration/time.Second) {
 		return wire.Response{}, &threat.Fault{Kind: threat.Invalid, What: "this is no duration", Place: "/duration_seconds"}
 	}
-	r, err := a.d.Door.Propose(ctx, c.caller, approval.Proposal{CaseID: k.ID, Verb: b.Verb,
-		Target: threat.Target{Kind: b.Target.Kind, Value: b.Target.Value}, Params: b.Params,
+	target, err := a.named(ctx, k.TenantID, threat.Target{Kind: b.Target.Kind, Value: b.Target.Value})
+	if err != nil {
+		return wire.Response{}, err
+	}
+	r, err := a.d.Door.Propose(ctx, c.caller, approval.Proposal{CaseID: k.ID, Verb: b.Verb, Target: target, Params: b.Params,
 		Duration: time.Duration(b.DurationSeconds) * time.Second, Connections: b.Connections, End: b.End, Required: b.Required})
 	return responseView(r), err
 }

@@ -117,7 +117,10 @@ func (a *API) caseRoutes() {
 			if err != nil {
 				return wire.Decision{}, noSuch(err, "decision")
 			}
-			return decisionView(d), a.may(ctx, c, "case.read", d.TenantID, "decision")
+			if err := a.may(ctx, c, "case.read", d.TenantID, "decision"); err != nil {
+				return wire.Decision{}, err
+			}
+			return decisionView(d), a.uninvolved(ctx, c, d.TenantID, d.CaseID, "decision")
 		})
 }
 
@@ -140,12 +143,20 @@ func (a *API) listCases(ctx context.Context, c *call, p *caseList, _ none) (wire
 	if err != nil {
 		return out, err
 	}
+	full := len(found) == q.Limit
+	last := int64(0)
+	if full {
+		last = found[len(found)-1].Number
+	}
+	if found, err = withoutOwn(ctx, a, c, found, func(k threat.Case) (uuid.UUID, uuid.NullUUID) { return k.TenantID, valid(k.ID) }); err != nil {
+		return out, err
+	}
 	names := slugs(orgs)
 	for _, k := range found {
 		out.Items = append(out.Items, wire.Case{Case: k, Name: k.Name(), Tenant: names[k.TenantID]})
 	}
-	if len(found) == q.Limit {
-		out.Next = writeCursor(found[len(found)-1].Number)
+	if full {
+		out.Next = writeCursor(last)
 	}
 	return out, nil
 }
@@ -156,7 +167,10 @@ func (a *API) caseOf(ctx context.Context, c *call, name, action string) (threat.
 	if err != nil {
 		return threat.Case{}, noSuch(err, "case")
 	}
-	return found, a.may(ctx, c, action, found.TenantID, "case")
+	if err := a.may(ctx, c, action, found.TenantID, "case"); err != nil {
+		return threat.Case{}, err
+	}
+	return found, a.uninvolved(ctx, c, found.TenantID, valid(found.ID), "case")
 }
 
 func (a *API) findCase(ctx context.Context, name string) (threat.Case, error) {

@@ -37,6 +37,8 @@ type Access interface {
 	FollowLink(ctx context.Context, secret, address, agent string) (threat.Session, string, error)
 	// SignInLink makes a one-time link for a person. Zero takes the usual lifetime.
 	SignInLink(ctx context.Context, person uuid.UUID, lifetime time.Duration) (url string, err error)
+	// LastAdministrator reports whether nobody would administer the provider any more if a person kept these roles only.
+	LastAdministrator(ctx context.Context, person uuid.UUID, kept []threat.Grant) (bool, error)
 	// SignOut ends a session.
 	SignOut(ctx context.Context, session uuid.UUID) error
 }
@@ -180,6 +182,8 @@ type Deps struct {
 	Webhooks Webhooks // nil: there are none, and their routes answer NotFound
 	// StopOf gives an organisation's own stop switch.
 	StopOf func(ctx context.Context, org uuid.UUID) (on bool, why, by string, err error)
+	// Involved reports whether a person is a subject of a case, and so neither sees nor touches it. Nil: nobody is.
+	Involved func(ctx context.Context, caller threat.Caller, tenant, caseID uuid.UUID) (bool, error)
 	// TestConnection tries a connection without changing anything. Unsupported when its product cannot be tried; nil: none can.
 	TestConnection func(ctx context.Context, connection uuid.UUID) error
 	// Checks asks each part whether it works, by name; nil has no part. A Stale fault is told by /readyz, which answers that

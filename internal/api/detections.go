@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/google/uuid"
+
 	"github.com/firebreak/firebreak/internal/api/wire"
 	"github.com/firebreak/firebreak/internal/ingest"
 	"github.com/firebreak/firebreak/internal/threat"
@@ -49,6 +51,10 @@ func (a *API) detectionRoutes() {
 				return wire.List[threat.Detection]{}, err
 			}
 			found, err := a.d.Store.Detections(ctx, o.ID, p.State, limit(p.Limit, 50, 200))
+			if err != nil {
+				return wire.List[threat.Detection]{}, err
+			}
+			found, err = withoutOwn(ctx, a, c, found, func(d threat.Detection) (uuid.UUID, uuid.NullUUID) { return d.TenantID, d.CaseID })
 			return list(found), err
 		})
 	handle(a, get("/v1/detections/{id}", "get-detection", "detections", "One detection, with what its product sent"),
@@ -61,6 +67,9 @@ func (a *API) detectionRoutes() {
 			if err != nil {
 				return wire.Detection{}, noSuch(err, "detection")
 			}
-			return detectionView(d), a.may(ctx, c, "detection.read", d.TenantID, "detection")
+			if err := a.may(ctx, c, "detection.read", d.TenantID, "detection"); err != nil {
+				return wire.Detection{}, err
+			}
+			return detectionView(d), a.uninvolved(ctx, c, d.TenantID, d.CaseID, "detection")
 		})
 }

@@ -260,23 +260,37 @@ func (s *stream) tell(ctx context.Context) error {
 			}
 			return ctx.Err()
 		}
+		// Of a case that the reader is a subject of nothing is told; but who reads on does not come by it again.
+		told, err := withoutOwn(ctx, s.a, s.c, entries, func(e threat.Entry) (uuid.UUID, uuid.NullUUID) { return e.OrgID, e.CaseID })
+		if err != nil {
+			if ctx.Err() == nil {
+				s.a.d.Log.WarnContext(ctx, "an event stream's reader could not be looked at", "request_id", RequestID(ctx), "error", err)
+			}
+			return ctx.Err()
+		}
+		full := len(entries) == eventBatch
 		var b bytes.Buffer
-		for i, e := range entries {
+		for i, e := range told {
 			s.after[e.OrgID] = max(s.after[e.OrgID], e.Seq)
 			data, err := json.Marshal(eventOf(e))
 			if err != nil {
 				return err
 			}
-			if i == len(entries)-1 || len(s.orgs) <= eventIDEach {
+			if i == len(told)-1 || len(s.orgs) <= eventIDEach {
 				fmt.Fprintf(&b, "id: %s\n", writePlaces(s.after))
 			}
 			fmt.Fprintf(&b, "event: %s\ndata: %s\n\n", e.Kind, data)
 		}
-		if b.Len() == 0 {
-			return nil
+		for _, e := range entries {
+			s.after[e.OrgID] = max(s.after[e.OrgID], e.Seq)
 		}
-		if err := s.write(b.Bytes()); err != nil || len(entries) < eventBatch {
-			return err
+		if b.Len() > 0 {
+			if err := s.write(b.Bytes()); err != nil {
+				return err
+			}
+		}
+		if !full {
+			return nil
 		}
 	}
 }

@@ -104,9 +104,15 @@ func (a *API) whoami(ctx context.Context, c *call, _ *none, _ none) (wire.Whoami
 func (a *API) verbView(v verb.Verb) wire.Verb {
 	out := wire.Verb{Name: v.Name, Title: v.Title, Class: v.Class, Targets: v.Targets, Params: []wire.VerbParam{}, Undo: string(v.Undo),
 		UndoText: v.UndoText, VerifyText: v.VerifyText, LossText: v.LossText, MinDurationSeconds: v.MinDuration.Seconds(),
-		MaxDurationSeconds: v.MaxDuration.Seconds(), OpenC2: v.OpenC2, D3FEND: v.D3FEND, Adapters: []string{}}
+		MaxDurationSeconds: v.MaxDuration.Seconds(), Once: v.Once, WithinSeconds: v.Within.Seconds(), Cuts: v.Cuts, Shared: v.Shared,
+		OpenC2: v.OpenC2, D3FEND: v.D3FEND, OCSFClass: v.OCSFClass, OCSFActivity: v.OCSFAction, Adapters: []string{}}
 	for _, p := range v.Params {
-		out.Params = append(out.Params, wire.VerbParam{Name: p.Name, Meaning: p.Meaning, Values: p.Values})
+		values := p.Values
+		if values == nil {
+			values = []string{}
+		}
+		out.Params = append(out.Params, wire.VerbParam{Name: p.Name, Kind: string(p.Kind), Meaning: p.Meaning, Values: values,
+			Unit: p.Unit, Max: p.Max, Required: p.Required})
 	}
 	for _, p := range a.d.Registry.With(v.Name) {
 		out.Adapters = append(out.Adapters, p.Info.Name)

@@ -78,6 +78,9 @@ func (a *API) previewMode(ctx context.Context, c *call, p *modePreview, _ none) 
 	if err != nil {
 		return out, err
 	}
+	if open, err = withoutOwn(ctx, a, c, open, func(r threat.Response) (uuid.UUID, uuid.NullUUID) { return r.TenantID, valid(r.CaseID) }); err != nil {
+		return out, err
+	}
 	cases := map[uuid.UUID]threat.Case{}
 	for _, r := range open {
 		if !waits(r.State) {

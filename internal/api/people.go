@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -47,6 +48,9 @@ func (a *API) peopleRoutes() {
 		func(ctx context.Context, c *call, p *byID, _ none) (wire.Person, error) {
 			who, o, err := a.personOf(ctx, c, p.ID)
 			if err != nil {
+				return wire.Person{}, err
+			}
+			if err := a.notLast(ctx, who.ID, nil); err != nil {
 				return wire.Person{}, err
 			}
 			if err := a.d.Store.DisablePerson(ctx, who.ID, c.caller.Actor()); err != nil {
@@ -125,7 +129,7 @@ func (a *API) addPerson(ctx context.Context, c *call, _ *none, b wire.NewPerson)
 		return wire.Person{}, err
 	}
 	p, err := a.d.Store.PutPerson(ctx, c.caller.Actor(), threat.Person{OrgID: o.ID, Name: b.Name, Email: b.Email,
-		Language: b.Language, Zone: b.Zone, Simulated: o.Simulated})
+		Language: cmp.Or(b.Language, o.Language), Zone: cmp.Or(b.Zone, o.Zone), Simulated: o.Simulated})
 	if err != nil {
 		return wire.Person{}, err
 	}
@@ -156,6 +160,15 @@ func (a *API) readGrants(ctx context.Context, c *call, told []wire.Grant) ([]thr
 	return out, nil
 }
 
+// notLast refuses to leave the provider without an administrator.
+func (a *API) notLast(ctx context.Context, person uuid.UUID, kept []threat.Grant) error {
+	last, err := a.d.Access.LastAdministrator(ctx, person, kept)
+	if err == nil && last {
+		err = &threat.Fault{Kind: threat.Conflict, What: "this is the provider's last administrator", Next: "make another one first"}
+	}
+	return err
+}
+
 // grant replaces a person's roles as far as the caller may: what others granted elsewhere stays.
 func (a *API) grant(ctx context.Context, c *call, person uuid.UUID, told []wire.Grant) error {
 	set, err := a.readGrants(ctx, c, told)
@@ -174,6 +187,9 @@ func (a *API) grant(ctx context.Context, c *call, person uuid.UUID, told []wire.
 		if !mine {
 			set = append(set, g)
 		}
+	}
+	if err := a.notLast(ctx, person, set); err != nil {
+		return err
 	}
 	return a.d.Store.SetGrants(ctx, person, set, c.caller.Actor())
 }

@@ -31,6 +31,11 @@ func (a *API) requestRoutes() {
 			if err != nil {
 				return wire.List[wire.Request]{}, err
 			}
+			if found, err = withoutOwn(ctx, a, c, found, func(q threat.Request) (uuid.UUID, uuid.NullUUID) {
+				return q.TenantID, valid(q.CaseID)
+			}); err != nil {
+				return wire.List[wire.Request]{}, err
+			}
 			names, cases := slugs(orgs), map[uuid.UUID]string{}
 			out := make([]wire.Request, len(found))
 			for i, q := range found {
@@ -49,6 +54,9 @@ func (a *API) requestRoutes() {
 		func(ctx context.Context, c *call, p *byID, _ none) (wire.Request, error) {
 			q, err := a.requestOf(ctx, c, p.ID)
 			if err != nil {
+				return wire.Request{}, err
+			}
+			if err := a.uninvolved(ctx, c, q.TenantID, valid(q.CaseID), "request"); err != nil {
 				return wire.Request{}, err
 			}
 			k, err := a.d.Store.Case(ctx, q.CaseID)

@@ -33,6 +33,8 @@ type call struct {
 	caller threat.Caller
 	http   *http.Request
 	w      http.ResponseWriter
+
+	subjects subjects
 }
 
 type callKey struct{}

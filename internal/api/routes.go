@@ -8,6 +8,7 @@ func (a *API) routes() {
 	a.detectionRoutes()
 	a.caseRoutes()
 	a.actionRoutes()
+	a.planRoutes()
 	a.requestRoutes()
 	a.organisationRoutes()
 	a.modeRoutes()

@@ -55,7 +55,10 @@ const (
 	maxHeader    = 64 << 10
 	firstAdmin   = "admin@firebreak.local"
 	firstName    = "First administrator"
-	providerSlug = "provider"
+	nextAdmin    = "admin-%d@firebreak.local"
+
+	maxFirstAdmins = 100
+	providerSlug   = "provider"
 )
 
 // App is the running program.
@@ -78,6 +81,7 @@ type App struct {
 	engine   *engine.Engine
 	dispatch *dispatch.Dispatcher
 	pager    *pager
+	teller   *teller
 	labPager *lab.Pager
 	lab      *lab.Lab
 	api      *api.API
@@ -206,6 +210,7 @@ func (a *App) wire(context.Context) (err error) {
 	a.devices = newDevices(a.store, a.registry, time.Now)
 	a.pager = &pager{store: a.store, devices: a.devices, root: a.root.ID, log: a.log, count: a.metrics.Paged, now: time.Now,
 		last: map[string]time.Time{}}
+	a.teller = a.newTeller()
 	a.decide = decide.New(decide.Deps{Store: a.store, Policies: a.policy, Page: a.pager.Page, Ours: a.ours(), Log: a.log})
 	if a.access, err = access.New(access.Deps{Store: a.store, Decide: a.decide, BaseURL: a.base, Log: a.log}); err != nil {
 		return err
@@ -301,7 +306,7 @@ func (a *App) outside() (*engine.Dial, error) {
 
 // register gives the workers what the workflows call.
 func (a *App) register(r worker.Registry) {
-	d := activities.Deps{Store: a.store, Decide: a.decide, Devices: a.devices, Links: a.access, Page: a.pager.Page,
+	d := activities.Deps{Resolve: leads, Store: a.store, Decide: a.decide, Devices: a.devices, Links: a.access, Page: a.pager.Page,
 		CaseLink: func(id uuid.UUID) string { return a.base + "/cases/" + id.String() },
 		Ours:     a.ours(), Build: a.build(), Log: a.log, Metrics: a.metrics}
 	workflows.Register(r, workflows.Activities{Case: activities.NewCase(d), Escalation: activities.NewEscalation(d),
@@ -349,6 +354,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	part("ingest", a.ingest.Run)
 	part("dispatch", a.dispatch.Run)
+	part("telling of changes of mode", a.teller.run)
 	part("signing the journal's heads", a.signHeads)
 	if a.lab != nil {
 		part("the lab", a.lab.Run)
@@ -395,7 +401,7 @@ func traced(h http.Handler) http.Handler {
 
 // announce tells where to look, and how the first administrator gets in.
 func (a *App) announce(ctx context.Context) error {
-	_, link, err := a.access.EnsureAdministrator(ctx, firstAdmin, firstName)
+	link, err := a.firstLink(ctx)
 	if err != nil {
 		return err
 	}
@@ -407,6 +413,22 @@ func (a *App) announce(ctx context.Context) error {
 		a.cfg.Announce("Simulated network, with a scenario to play in a minute: " + a.base + "/lab")
 	}
 	return nil
+}
+
+// firstLink gives the first administrator's sign-in link, if they have not been here. Where no administrator is left and the
+// usual address is a disabled person's, the next address becomes one: a server that nobody administers still starts.
+func (a *App) firstLink(ctx context.Context) (string, error) {
+	email := firstAdmin
+	for n := 2; ; n++ {
+		who, link, err := a.access.EnsureAdministrator(ctx, email, firstName)
+		if err == nil && link == "" && a.cfg.AdminLink {
+			return a.access.SignInLink(ctx, who.ID, 0)
+		}
+		if !threat.Is(err, threat.Conflict) || n > maxFirstAdmins {
+			return link, err
+		}
+		email = fmt.Sprintf(nextAdmin, n)
+	}
 }
 
 // signHeads signs how far the journal has come, now and every few minutes, so that a tail that was cut off shows.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/firebreak/firebreak/internal/access"
 	"github.com/firebreak/firebreak/internal/threat"
 )
 
@@ -114,6 +116,43 @@ func TestStartServesAndStopDrains(t *testing.T) {
 	again, stopAgain := run(t, c)
 	require.Equal(t, a.root.ID, again.root.ID, "the second start finds the first one's data")
 	stopAgain()
+}
+
+func TestEveryPageOfTheConsoleIsReached(t *testing.T) {
+	a, err := New(t.Context(), config(t, &lines{}))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, a.Close(context.Background())) })
+	h, err := a.Handler()
+	require.NoError(t, err)
+	_, link, err := a.Access().EnsureAdministrator(t.Context(), firstAdmin, firstName)
+	require.NoError(t, err)
+	_, cookie, err := a.Access().FollowLink(t.Context(), link[strings.LastIndexByte(link, '/')+1:], "192.0.2.1", "test")
+	require.NoError(t, err)
+	for _, page := range []string{"/", "/cases", "/tenants", "/tenants/provider", "/policy", "/feeds", "/journal"} {
+		r := httptest.NewRequest(http.MethodGet, page, nil)
+		r.AddCookie(&http.Cookie{Name: access.CookieName, Value: cookie})
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, http.StatusOK, w.Code, page)
+		require.Contains(t, w.Body.String(), "<h1", page)
+	}
+}
+
+func TestAServerThatNobodyAdministersStartsAndMakesAnAdministrator(t *testing.T) {
+	a, err := New(t.Context(), config(t, &lines{}))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, a.Close(context.Background())) })
+	seen := map[string]bool{}
+	for _, email := range []string{firstAdmin, "admin-2@firebreak.local", "admin-3@firebreak.local"} {
+		link, err := a.firstLink(t.Context())
+		require.NoError(t, err)
+		require.NotEmpty(t, link)
+		require.False(t, seen[link])
+		seen[link] = true
+		p, err := a.Store().PersonByEmail(t.Context(), email)
+		require.NoError(t, err)
+		require.NoError(t, a.Store().DisablePerson(t.Context(), p.ID, threat.SystemActor))
+	}
 }
 
 func TestABrokenRuleIsToldAndTheLastGoodOnesDecide(t *testing.T) {

@@ -24,6 +24,7 @@ type Config struct {
 	PolicyDir     string // a bundle that is read anew when it changes; empty takes the one built in
 	Temporal      Temporal
 	Lab           bool   // simulate a customer network
+	AdminLink     bool   // announce a sign-in link of the first administrator, though they have signed in before
 	Version       string // of the program
 	Commit        string // that it was built from; may be empty
 	OTLPEndpoint  string // where traces go (OTLP over HTTP); empty sends none

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ func (a *App) handler() (http.Handler, error) {
 			s, err := a.store.StopOf(ctx, org)
 			return s.On, s.Why, s.By, err
 		},
+		Involved:       a.barred,
 		TestConnection: a.testConnection, Checks: a.checks,
 		Version: wire.Version{Version: a.cfg.Version, Commit: a.cfg.Commit, Go: runtime.Version()}, Log: a.log, Metrics: a.metrics})
 	a.api.Mount(mux)
@@ -52,6 +54,7 @@ func (a *App) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	mux.Handle("/feeds", pages) // the page about them; what is below are the lists
 	mux.Handle("/", pages)
 	return traced(mux), nil
 }
@@ -122,6 +125,23 @@ func (a *App) involved(ctx context.Context, caller threat.Caller, caseID uuid.UU
 	return a.decide.Subject(ctx, caseID, p)
 }
 
+// barred is involved for everybody but the provider's own people, auditors and administrators, who work on every case.
+func (a *App) barred(ctx context.Context, caller threat.Caller, tenant, caseID uuid.UUID) (bool, error) {
+	line, err := a.store.Lineage(ctx, tenant)
+	if err != nil {
+		return false, err
+	}
+	for _, g := range caller.Grants {
+		switch g.Role {
+		case threat.Analyst, threat.ShiftLead, threat.Auditor, threat.Administrator:
+			if slices.ContainsFunc(line, func(o threat.Organisation) bool { return o.ID == g.OrgID }) {
+				return false, nil
+			}
+		}
+	}
+	return a.involved(ctx, caller, caseID)
+}
+
 // recentAlarms are how many entries of the provider's journal are looked through for pages, and how old one may be.
 const (
 	recentAlarms = 200
@@ -175,8 +195,8 @@ func (w webhooks) PagerDuty(ctx context.Context, connection uuid.UUID, header ht
 	if err != nil {
 		return err
 	}
-	if event.Type != pagerduty.EventAcknowledged || !event.Attempt.Valid {
-		return nil
+	if event.Type != pagerduty.EventAcknowledged || !event.Attempt.Valid || !event.Person {
+		return nil // what a timer or another program acknowledged there, nobody has seen
 	}
 	at, err := w.a.store.Attempt(ctx, event.Attempt.UUID)
 	switch {
@@ -189,6 +209,13 @@ func (w webhooks) PagerDuty(ctx context.Context, connection uuid.UUID, header ht
 	case at.AcknowledgedAt != nil:
 		return nil
 	}
+	c, err := w.a.store.Case(ctx, at.CaseID)
+	if err != nil {
+		return err
+	}
+	if overtaken(event, c) {
+		return nil
+	}
 	person, err := w.a.store.Person(ctx, at.PersonID)
 	if err != nil {
 		return err
@@ -199,6 +226,15 @@ func (w webhooks) PagerDuty(ctx context.Context, connection uuid.UUID, header ht
 		return nil // the case is closed: PagerDuty need not repeat it
 	}
 	return err
+}
+
+// clockApart is how far PagerDuty's clock and ours may be apart.
+const clockApart = time.Minute
+
+// overtaken reports whether the attacker did something new after an acknowledgement was given there: it was broken before it
+// came here, late or repeated.
+func overtaken(event pagerduty.Webhook, c threat.Case) bool {
+	return c.LastAdversaryAt != nil && c.LastAdversaryAt.After(event.At.Add(clockApart))
 }
 
 // labPages are the lab as the console shows it.

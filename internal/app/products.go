@@ -46,7 +46,7 @@ func neverBlock(s *store.Store) feed.NeverBlock {
 		if err != nil {
 			return nil, err
 		}
-		return append(append([]string{}, set.NeverBlock...), set.OwnNetworks...), nil
+		return append(set.Untouchable(), set.OwnNetworks...), nil
 	}
 }
 

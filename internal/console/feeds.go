@@ -3,10 +3,9 @@ package console
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/firebreak/firebreak/internal/threat"
 )
@@ -14,8 +13,17 @@ import (
 // feedAdapter is the adapter whose connections hold lists that firewalls poll.
 const feedAdapter = "feed"
 
-// defaultInterval is how far apart a firewall's fetches are taken to be until it has been seen twice.
+// defaultInterval is how far apart a firewall's fetches are taken to be until it has been seen twice, where the connection
+// does not say.
 const defaultInterval = 5 * time.Minute
+
+// intervalOf gives a feed's setting of that name, as adapters/feed reads it.
+func intervalOf(c threat.Connection) time.Duration {
+	if n, err := strconv.Atoi(c.Settings["interval"]); err == nil && n > 0 {
+		return time.Duration(n) * time.Second
+	}
+	return defaultInterval
+}
 
 // entriesShown is how many entries of a list the page shows.
 const entriesShown = 200
@@ -81,7 +89,7 @@ func showFeeds(k *call) error {
 			row := feedRow{Name: threat.Inert(c.Name, maxName), Tenant: threat.Inert(t.Name, maxName), Slug: t.Slug,
 				Enabled:   c.Enabled,
 				Simulated: t.Simulated}
-			if row.Lists, err = p.lists(k, c.ID); err != nil {
+			if row.Lists, err = p.lists(k, c); err != nil {
 				return err
 			}
 			p.Feeds = append(p.Feeds, row)
@@ -92,26 +100,29 @@ func showFeeds(k *call) error {
 
 var listNames = map[string]string{threat.FeedIPs: "Addresses", threat.FeedDomains: "Domains"}
 
-func (p *feedsPage) lists(k *call, connection uuid.UUID) ([]listRow, error) {
-	known, err := k.deps.Store.FeedLists(k.ctx(), connection)
+func (p *feedsPage) lists(k *call, c threat.Connection) ([]listRow, error) {
+	once := intervalOf(c)
+	known, err := k.deps.Store.FeedLists(k.ctx(), c.ID)
 	if err != nil {
 		return nil, err
 	}
 	changed := map[string]time.Time{}
 	for _, l := range known {
-		changed[l.List] = l.ChangedAt
+		if !l.ChangedAt.IsZero() {
+			changed[l.List] = l.ChangedAt
+		}
 	}
 	var out []listRow
 	for _, name := range threat.FeedLists {
-		entries, revision, _, err := k.deps.Store.FeedEntries(k.ctx(), connection, name, k.now)
+		entries, revision, _, err := k.deps.Store.FeedEntries(k.ctx(), c.ID, name, k.now)
 		if err != nil {
 			return nil, err
 		}
-		fetches, err := k.deps.Store.Fetches(k.ctx(), connection, name)
+		fetches, err := k.deps.Store.Fetches(k.ctx(), c.ID, name)
 		if err != nil {
 			return nil, err
 		}
-		row := listRow{Name: listNames[name], Revision: revision, State: enforcement(fetches, revision, k.now),
+		row := listRow{Name: listNames[name], Revision: revision, State: enforcement(fetches, revision, k.now, once),
 			More: max(len(entries)-entriesShown, 0)}
 		if at, ok := changed[name]; ok {
 			row.Changed = p.when(&at)
@@ -119,23 +130,23 @@ func (p *feedsPage) lists(k *call, connection uuid.UUID) ([]listRow, error) {
 		for _, e := range entries[:min(len(entries), entriesShown)] {
 			row.Entries = append(row.Entries, entryRow{Value: threat.Inert(e.Value, 260), Added: p.When(e.AddedAt),
 				Until:    p.When(e.Until),
-				Revision: e.Revision, Enforced: enforcement(fetches, e.Revision, k.now)})
+				Revision: e.Revision, Enforced: enforcement(fetches, e.Revision, k.now, once)})
 		}
 		for _, f := range fetches {
-			row.Firewalls = append(row.Firewalls, p.firewall(f, revision))
+			row.Firewalls = append(row.Firewalls, p.firewall(f, revision, once))
 		}
 		out = append(out, row)
 	}
 	return out, nil
 }
 
-func (p *feedsPage) firewall(f threat.FeedFetch, revision int64) firewallRow {
+func (p *feedsPage) firewall(f threat.FeedFetch, revision int64, once time.Duration) firewallRow {
 	row := firewallRow{Name: threat.Inert(f.Firewall, maxName), Revision: f.Revision, At: p.When(f.At), Interval: "seen once"}
 	if f.Interval > 0 {
 		row.Interval = "every " + durationWords(max(f.Interval, time.Second))
 	}
 	switch {
-	case silent(f, p.Now):
+	case silent(f, p.Now, once):
 		row.State = word{"Silent", "it has missed three fetches, and is not counted", toneBad}
 	case f.Revision < revision:
 		row.State = word{"Behind", fmt.Sprintf("the newest is %d", revision), toneWarn}
@@ -145,21 +156,22 @@ func (p *feedsPage) firewall(f threat.FeedFetch, revision int64) firewallRow {
 	return row
 }
 
-// silent reports whether a firewall has not fetched within three of its intervals.
-func silent(f threat.FeedFetch, now time.Time) bool {
+// silent reports whether a firewall has not fetched within three of its intervals; once is the interval of one that was seen
+// once.
+func silent(f threat.FeedFetch, now time.Time, once time.Duration) bool {
 	interval := f.Interval
 	if interval <= 0 {
-		interval = defaultInterval
+		interval = once
 	}
 	return now.Sub(f.At) > 3*max(interval, time.Second)
 }
 
 // enforcement tells published and enforced apart: enforced means that every firewall seen within three of its intervals has
 // fetched the revision.
-func enforcement(fetches []threat.FeedFetch, revision int64, now time.Time) word {
+func enforcement(fetches []threat.FeedFetch, revision int64, now time.Time, once time.Duration) word {
 	var polling, have int
 	for _, f := range fetches {
-		if silent(f, now) {
+		if silent(f, now, once) {
 			continue
 		}
 		polling++

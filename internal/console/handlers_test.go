@@ -61,6 +61,20 @@ func TestQueueBanners(t *testing.T) {
 	wantNot(t, "a contact's banners", a.section(t, "banners"), "alarm", "policy rules")
 }
 
+func TestQueueTellsOfAChangeOfModeByAnother(t *testing.T) {
+	w := newWorld()
+	w.consents[northID] = append(w.consents[northID], threat.Consent{TenantID: northID, Version: 4, Mode: threat.ModeAuthorize,
+		Eradicate: true, GivenBy: adminID, At: ago(time.Hour)})
+	want(t, "banners", w.get(t, contactID, "/").section(t, "banners"), "The response mode of", "is now Authorize",
+		"Sam Okafor consented to it", "What cannot be undone")
+	wantNot(t, "an analyst's banners", w.get(t, analystID, "/").section(t, "banners"), "is now Authorize")
+	c := &w.consents[northID][len(w.consents[northID])-1]
+	c.GivenBy = contactID
+	wantNot(t, "their own", w.get(t, contactID, "/").section(t, "banners"), "is now Authorize")
+	c.GivenBy, c.At = adminID, ago(newsFor+time.Minute)
+	wantNot(t, "an old one", w.get(t, contactID, "/").section(t, "banners"), "is now Authorize")
+}
+
 func TestASubjectOfACaseDoesNotSeeIt(t *testing.T) {
 	w := newWorld()
 	w.subjects[contactID] = caseID

@@ -157,5 +157,5 @@ func changeMode(k *call) error {
 	}
 	return k.say("/tenants/"+o.Slug, said{Tone: toneGood,
 		Title: "The response mode is now " + strings.ToLower(modeWord(m).Word),
-		Text:  "Your consent is kept with its words. What waits is decided anew."})
+		Text:  "Your consent is kept with its words, and every other contact is told. What waits is decided anew."})
 }

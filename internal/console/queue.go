@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -22,6 +23,7 @@ type queuePage struct {
 	frame
 	Alarms   []alarmRow
 	Stops    []stopRow
+	Changed  *modeNews    // the response mode of the reader's own tenant, if somebody else changed it lately
 	Mine     []requestRow // the reader may decide
 	Others   []requestRow
 	Cases    []caseRow
@@ -32,6 +34,18 @@ type alarmRow struct {
 	At   moment
 	What string
 }
+
+// modeNews is a change of the response mode that the reader did not make.
+type modeNews struct {
+	Org, Slug string
+	Mode      word
+	By        string
+	At        moment
+	Eradicate bool
+}
+
+// newsFor is how long a change of mode stands on the first page of the tenant's other people.
+const newsFor = 3 * 24 * time.Hour
 
 // stopRow is one stop switch that is on.
 type stopRow struct {
@@ -93,6 +107,9 @@ func queue(k *call) error {
 	p.Alarms = k.alarms()
 	var err error
 	if p.Stops, err = k.stops(); err != nil {
+		return err
+	}
+	if p.Changed, err = k.modeNews(); err != nil {
 		return err
 	}
 	waiting, err := p.requests(k)
@@ -231,6 +248,26 @@ func (k *call) alarms() []alarmRow {
 func (k *call) ofProvider() bool {
 	root, err := k.deps.Store.Root(k.ctx())
 	return err == nil && slices.ContainsFunc(k.caller.Grants, func(g threat.Grant) bool { return g.OrgID == root.ID })
+}
+
+// modeNews gives the last change of the response mode of the reader's own organisation, when it is recent and somebody
+// else's.
+func (k *call) modeNews() (*modeNews, error) {
+	if k.ofProvider() || !k.may("tenant.read", k.caller.OrgID) {
+		return nil, nil
+	}
+	list, err := k.deps.Store.Consents(k.ctx(), k.caller.OrgID)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	c := list[len(list)-1]
+	if c.GivenBy == k.caller.PersonID.UUID || k.now.Sub(c.At) > newsFor {
+		return nil, nil
+	}
+	o := k.byID[c.TenantID]
+	f := frame{Now: k.now}
+	return &modeNews{Org: threat.Inert(o.Name, maxName), Slug: o.Slug, Mode: modeWord(c.Mode), At: f.When(c.At),
+		By: k.actor("person:" + c.GivenBy.String()), Eradicate: c.Eradicate}, nil
 }
 
 // stops lists the switches that are on over what the caller sees, also those of organisations above it.

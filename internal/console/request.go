@@ -34,6 +34,7 @@ type requestPage struct {
 	Devices    []choice
 	Params     []pair
 	Duration   time.Duration
+	Once       bool   // it is done once, and has no duration
 	Ends       string // what happens at the end
 	WouldEnd   moment // when it would end if it were done now
 	Held       *moment
@@ -141,6 +142,7 @@ func (k *call) requestPage(r threat.Request, c threat.Case) (*requestPage, error
 		p.Reasons = append(p.Reasons, sentence(threat.Inert(why, maxText)))
 	}
 	if v, ok := verb.Find(r.Body.Verb); ok {
+		p.Once = v.Once
 		p.Verifies, p.Undo, p.Loss = sentence(v.VerifyText), sentence(v.UndoText), sentence(v.LossText)
 	}
 	for _, fill := range []func(*call, threat.Request, threat.Case) error{p.about, p.action, p.evidence, p.people} {

@@ -51,6 +51,8 @@ func (p *casePage) response(k *call, r threat.Response) (responseRow, error) {
 		EndingBy: k.actorOrName(r.EndingBy), Extended: r.Extended, AskedBy: k.actor(r.AskedBy),
 		Over: r.EndedAt != nil || r.State.Terminal()}
 	switch n := enforcing(r.Holders); {
+	case r.State == threat.ResponseReleased && r.Why == verb.Done:
+		row.State, row.Why = word{"Done", "It is done once, and the device says that it is so.", toneGood}, ""
 	case r.State == threat.ResponseHeld && r.Ending != "":
 		row.State = word{"Being released", "It stays in force until the device says that it let go.", toneBusy}
 	case r.State == threat.ResponseHeld && n < len(r.Holders):

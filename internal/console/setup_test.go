@@ -132,6 +132,8 @@ func TestFeedsTellWhoHasWhat(t *testing.T) {
 	w.fetches[threat.FeedIPs] = nil
 	want(t, "without firewalls", w.get(t, analystID, "/feeds").section(t, "feeds"),
 		"Published only no firewall polls the list")
+	w.lists = append(w.lists, threat.FeedList{List: threat.FeedDomains})
+	wantNot(t, "a list that was never changed", w.get(t, analystID, "/feeds").section(t, "feeds"), "0001-01-01")
 	w.get(t, contactID, "/feeds").status(t, 403)
 }
 
@@ -155,8 +157,18 @@ func TestEnforcementNeedsEveryFirewallSeenLately(t *testing.T) {
 		"seen once":      {[]threat.FeedFetch{seen(5, 10*time.Minute, 0)}, "Enforced"},
 		"all are silent": {[]threat.FeedFetch{seen(5, time.Hour, time.Minute)}, "Published only"},
 	} {
-		if got := enforcement(c.fetches, 5, now); got.Word != c.is {
+		if got := enforcement(c.fetches, 5, now, defaultInterval); got.Word != c.is {
 			t.Errorf("%s: %s", name, got.Word)
+		}
+	}
+}
+
+func TestAFirewallSeenOnceTakesTheConnectionsInterval(t *testing.T) {
+	once := []threat.FeedFetch{{Revision: 5, At: ago(10 * time.Minute)}}
+	for interval, is := range map[string]string{"": "Enforced", "60": "Published only", "3600": "Enforced", "soon": "Enforced"} {
+		c := threat.Connection{Settings: map[string]string{"interval": interval}}
+		if got := enforcement(once, 5, now, intervalOf(c)); got.Word != is {
+			t.Errorf("%q: %s", interval, got.Word)
 		}
 	}
 }

@@ -27,7 +27,10 @@ type assetLine struct {
 }
 
 var targetKinds = map[threat.TargetKind]string{threat.TargetIP: "address", threat.TargetRange: "range",
-	threat.TargetDomain: "domain", threat.TargetURL: "URL", threat.TargetAsset: "asset"}
+	threat.TargetDomain: "domain", threat.TargetURL: "URL", threat.TargetAsset: "asset", threat.TargetHash: "program",
+	threat.TargetAccount: "account", threat.TargetSession: "session", threat.TargetFile: "file", threat.TargetProcess: "process",
+	threat.TargetService: "service", threat.TargetMessage: "e-mail", threat.TargetSender: "sender", threat.TargetPort: "switch port",
+	threat.TargetBackup: "backup", threat.TargetResource: "cloud resource"}
 
 // plainTarget shows a target without its assets.
 func plainTarget(t threat.Target) targetRow {
@@ -43,6 +46,9 @@ func (k *call) target(tenant uuid.UUID, t threat.Target) (targetRow, error) {
 	row := plainTarget(t)
 	list, err := k.deps.Store.AssetsTouched(k.ctx(), tenant, t)
 	for _, a := range list {
+		if t.AssetID.Valid && t.AssetID.UUID == a.ID {
+			row.Value = threat.Inert(t.Named(a.Name), maxText)
+		}
 		row.Assets = append(row.Assets, assetLine{ID: a.ID.String(), Name: threat.Inert(a.Name, maxName),
 			Role: assetWords(a.Role), Managed: a.Managed, Protected: a.Protected})
 	}

@@ -309,7 +309,7 @@ var eventKinds = joinKinds(
 	threat.EntryResponseState, threat.EntryClaimGranted, threat.EntryClaimJoined, threat.EntryClaimRefused,
 	threat.EntryClaimResult, threat.EntryEffectVerified, threat.EntryEffectDrift, threat.EntryEffectReleased,
 	threat.EntryEscalationStarted, threat.EntryEscalationEnded, threat.EntryAttempt, threat.EntryAcknowledged,
-	threat.EntryAckBroken, threat.EntryModeChanged, threat.EntryStopChanged, threat.EntryProtectionChanged,
+	threat.EntryAckBroken, threat.EntryModeChanged, threat.EntryModeTold, threat.EntryStopChanged, threat.EntryProtectionChanged,
 	threat.EntrySettingsChanged, threat.EntryContactsChanged, threat.EntryConnectionChanged, threat.EntryOrganisation,
 	threat.EntryPolicy, threat.EntryErased)
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/firebreak/firebreak/internal/guard"
 	"github.com/firebreak/firebreak/internal/tenant"
 	"github.com/firebreak/firebreak/internal/threat"
 	"github.com/firebreak/firebreak/policies"
@@ -46,6 +47,12 @@ type Budget interface {
 	Used(ctx context.Context, tenant uuid.UUID, class threat.Class, verb string, since time.Time) (byClass, byVerb int, err error)
 }
 
+// Shares is a Store that can tell what of a class of assets is cut off already, so that people see that a case goes too far
+// before they are asked. Without it Claim alone counts.
+type Shares interface {
+	Shares(ctx context.Context, r threat.Response) (guard.Shares, error)
+}
+
 // Policies is what answers: *policies.Engine.
 type Policies interface {
 	Evaluate(ctx context.Context, q threat.Question, input any) policies.Answer
@@ -68,6 +75,7 @@ type Deps struct {
 type Service struct {
 	deps   Deps
 	budget Budget // nil when the store cannot count
+	shares Shares // likewise
 	mu     sync.Mutex
 	paged  map[threat.Question]time.Time
 	trees  *lineages
@@ -86,6 +94,7 @@ func New(d Deps) *Service {
 	}
 	s := &Service{deps: d, paged: map[threat.Question]time.Time{}, trees: newLineages()}
 	s.budget, _ = d.Store.(Budget)
+	s.shares, _ = d.Store.(Shares)
 	return s
 }
 

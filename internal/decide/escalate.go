@@ -106,13 +106,9 @@ func (s *Service) reachable(ctx context.Context, c threat.Case) ([]reachable, er
 	if err != nil {
 		return nil, err
 	}
-	connections, err := s.deps.Store.Connections(ctx, c.TenantID)
+	byID, err := s.channels(ctx, c.TenantID)
 	if err != nil {
 		return nil, err
-	}
-	byID := map[uuid.UUID]threat.Connection{}
-	for _, x := range connections {
-		byID[x.ID] = x
 	}
 	sub, err := s.subjectsOf(ctx, c.ID)
 	if err != nil {
@@ -136,6 +132,30 @@ func (s *Service) reachable(ctx context.Context, c threat.Case) ([]reachable, er
 	return out, nil
 }
 
+// channels gives the connections over which a tenant's contacts may be reached: its own and those of every organisation above
+// it.
+func (s *Service) channels(ctx context.Context, tenant uuid.UUID) (map[uuid.UUID]threat.Connection, error) {
+	at, err := s.place(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	byID := map[uuid.UUID]threat.Connection{}
+	for _, text := range at.ids {
+		org, err := uuid.Parse(text)
+		if err != nil {
+			return nil, threat.Faultf(threat.Internal, "an organisation's id does not read")
+		}
+		list, err := s.deps.Store.Connections(ctx, org)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range list {
+			byID[c.ID] = c
+		}
+	}
+	return byID, nil
+}
+
 // defaultChain is the safe answer: everybody who may be told, over every way that may be used.
 func defaultChain(in escalateInput) escalateAnswer {
 	out := escalateAnswer{Escalate: true, Why: "policy gave no answer: the default chain is taken", Rounds: in.Settings.Rounds,
@@ -155,12 +175,15 @@ func defaultChain(in escalateInput) escalateAnswer {
 	return out
 }
 
-// chain makes steps of policy's answer. Whoever is not a contact of the tenant is not tried, whatever policy says.
+// chain makes steps of policy's answer. Whoever is not a contact of the tenant is not tried, whatever policy says; and
+// whoever could be tried and is not stands at the end without a way to be reached, so that nobody takes the customer to have
+// been tried to the end. A subject of the case does not: they must not be asked.
 func chain(out escalateAnswer, people []reachable, wait time.Duration) []threat.ChainStep {
 	byID := map[string]reachable{}
 	for _, p := range people {
 		byID[p.entry.PersonID.String()] = p
 	}
+	tried := map[string]bool{}
 	var steps []threat.ChainStep
 	for _, c := range out.Chain {
 		p, ok := byID[c.PersonID]
@@ -174,6 +197,12 @@ func chain(out escalateAnswer, people []reachable, wait time.Duration) []threat.
 			}
 		}
 		steps = append(steps, step)
+		tried[c.PersonID] = true
+	}
+	for _, p := range people {
+		if !tried[p.facts.PersonID] && !p.facts.Disabled && !p.facts.Subject {
+			steps = append(steps, threat.ChainStep{Position: p.entry.Position, PersonID: p.entry.PersonID, Name: p.person.Name, Wait: wait})
+		}
 	}
 	return steps
 }

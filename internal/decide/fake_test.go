@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/firebreak/firebreak/internal/guard"
 	"github.com/firebreak/firebreak/internal/tenant"
 	"github.com/firebreak/firebreak/internal/threat"
 	"github.com/firebreak/firebreak/policies"
@@ -19,6 +20,7 @@ var monday = time.Date(2026, 3, 2, 2, 10, 0, 0, time.UTC)
 
 // world is a store in memory: one provider with one customer, one case, and what a test puts into it.
 type world struct {
+	cut         guard.Shares
 	mu          sync.Mutex
 	provider    threat.Organisation
 	customer    threat.Organisation
@@ -133,11 +135,14 @@ func (w *world) Person(_ context.Context, id uuid.UUID) (threat.Person, error) {
 	return p, w.fails
 }
 
+// Shares gives what the world was told of them.
+func (w *world) Shares(context.Context, threat.Response) (guard.Shares, error) { return w.cut, w.fails }
+
 // AssetsTouched finds assets as the store does: an address inside theirs, or the same name.
 func (w *world) AssetsTouched(_ context.Context, _ uuid.UUID, t threat.Target) ([]threat.Asset, error) {
 	var out []threat.Asset
 	for _, a := range w.assets {
-		hit := a.Name == t.Value
+		hit := a.Name == t.Value || t.AssetID.Valid && t.AssetID.UUID == a.ID
 		for _, s := range a.Addresses {
 			p, err := threat.CanonicalPrefix(s)
 			ip, err2 := netip.ParseAddr(t.Value)
@@ -149,8 +154,13 @@ func (w *world) AssetsTouched(_ context.Context, _ uuid.UUID, t threat.Target) (
 	}
 	return out, w.fails
 }
-func (w *world) Connections(context.Context, uuid.UUID) ([]threat.Connection, error) {
-	return w.connections, w.fails
+func (w *world) Connections(_ context.Context, org uuid.UUID) (out []threat.Connection, err error) {
+	for _, c := range w.connections {
+		if c.TenantID == org || c.TenantID == uuid.Nil && org == w.customer.ID {
+			out = append(out, c)
+		}
+	}
+	return out, w.fails
 }
 func (w *world) Responses(context.Context, uuid.UUID) ([]threat.Response, error) {
 	return w.responses, w.fails

@@ -98,6 +98,13 @@ func TestEscalate(t *testing.T) {
 			w.detections = []threat.Detection{{Seq: 1, Observables: []threat.Observable{{Kind: threat.ObservableHost, Value: "mail.customer.example"}}}}
 		}, true, "Ada:pagerduty Ben:pagerduty"},
 		{"a connection is marked", func(w *world) { w.connections[1].Settings["compromised"] = "true" }, true, "Ada:smtp Ben:smtp"},
+		{"a connection of the provider's is marked", func(w *world) {
+			w.connections[0].TenantID, w.connections[0].Settings["compromised"] = w.provider.ID, "true"
+		}, true, "Ada:pagerduty Ben:pagerduty"},
+		{"the provider's mail server is in the case", func(w *world) {
+			w.connections[0].TenantID = w.provider.ID
+			w.detections = []threat.Detection{{Seq: 1, Observables: []threat.Observable{{Kind: threat.ObservableHost, Value: "mail.customer.example"}}}}
+		}, true, "Ada:pagerduty Ben:pagerduty"},
 		{"a disabled person", func(w *world) {
 			p := w.person("Ada")
 			p.DisabledAt = &monday
@@ -127,6 +134,35 @@ func TestEscalate(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWhomPolicyLeavesOutWasNotTried(t *testing.T) {
+	w := newWorld()
+	s, _ := newService(t, w, builtIn(t))
+	people, err := s.reachable(t.Context(), w.c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	only := func(i int) []chainAnswer {
+		return []chainAnswer{{PersonID: people[i].facts.PersonID, Methods: []int{0}}}
+	}
+	for _, tt := range []struct {
+		name   string
+		change func()
+		answer []chainAnswer
+		chain  string
+	}{
+		{"one of two", func() {}, only(1), "Ben:smtp Ada:"},
+		{"twice the same", func() {}, append(only(0), only(0)...), "Ada:smtp Ada:smtp Ben:"},
+		{"nobody", func() {}, nil, "Ada: Ben:"},
+		{"a stranger", func() {}, []chainAnswer{{PersonID: uuid.NewString(), Methods: []int{0}}}, "Ada: Ben:"},
+		{"a subject", func() { people[0].facts.Subject = true }, only(1), "Ben:smtp"},
+	} {
+		tt.change()
+		if got := names(chain(escalateAnswer{Chain: tt.answer}, people, time.Minute)); got != tt.chain {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.chain)
+		}
 	}
 }
 

@@ -47,6 +47,7 @@ type respondFacts struct {
 	reach    threat.Reach
 	byClass  int
 	byVerb   int
+	shares   guard.Shares
 	verb     verb.Verb
 	response threat.Response
 }
@@ -70,6 +71,8 @@ func (s *Service) Respond(ctx context.Context, r threat.Response) (threat.Respon
 	}
 	duration := time.Duration(out.Duration) * time.Second
 	switch whole := f.set.BlockFor.Duration(); {
+	case f.verb.Once: // it holds nothing
+		duration = 0
 	case in.Action.Duration == 0 && r.Duration == 0 && out.Duration == in.Settings.Block:
 		duration = whole // a setting of a fraction of a second, as an accelerated run has it
 	case r.Duration > 0 && out.Duration == in.Action.Duration:
@@ -117,6 +120,11 @@ func (s *Service) gather(ctx context.Context, r threat.Response, now time.Time) 
 			return f, err
 		}
 	}
+	if s.shares != nil {
+		if f.shares, err = s.shares.Shares(ctx, r); err != nil {
+			return f, err
+		}
+	}
 	if s.budget != nil {
 		f.byClass, f.byVerb, err = s.budget.Used(ctx, r.TenantID, v.Class, r.Verb, now.Add(-time.Hour))
 	}
@@ -158,20 +166,27 @@ func (s *Service) checked(f respondFacts, right threat.Basis) guard.Verdict {
 	if a.Duration <= 0 {
 		a.Duration = f.set.BlockFor.Duration()
 	}
-	a.Duration = min(a.Duration, f.set.BlockMax.Duration(), f.verb.MaxDuration)
+	a.Duration = min(a.Duration, f.set.BlockMax.Duration(), f.verb.MaxDuration) // of what is done once: none
 	return guard.Check(guard.Facts{Kind: threat.ClaimAct, Action: a, State: f.state, Basis: right, Reach: f.reach,
-		Threat: f.c.Threat, Severity: f.c.Severity, Settings: f.set, Assets: f.assets, Ours: s.deps.Ours,
+		Threat: f.c.Threat, Severity: f.c.Severity, Settings: f.set, Assets: f.assets, Ours: s.deps.Ours, Shares: f.shares,
 		UsedClass: f.byClass, UsedVerb: f.byVerb})
 }
 
 func (s *Service) respondInput(f respondFacts, now time.Time) respondInput {
 	r, right := f.response, basis(f, now)
 	v := s.checked(f, right)
+	if v.Guard == guard.SensorPart { // a person's word is a second one: they are asked
+		why := v.Why
+		right = threat.BasisApproval
+		if v = s.checked(f, right); v.OK() {
+			v.Why = why
+		}
+	}
 	in := respondInput{At: now,
 		Action: actionFacts{ID: r.ID.String(), Verb: r.Verb, Class: f.verb.Class, Step: r.Step, Round: r.Round,
 			Target: targetFacts{Kind: r.Target.Kind, Value: r.Target.Value,
 				Public: r.Target.Kind == threat.TargetDomain || r.Target.Kind == threat.TargetURL || public(r.Target.Value, f.set.OwnNetworks)},
-			Longest: int64(f.verb.MaxDuration / time.Second), End: r.End, Required: r.Required, AskedBy: kindOf(r.AskedBy),
+			Longest: int64(max(f.verb.MaxDuration, f.verb.Within) / time.Second), End: r.End, Required: r.Required, AskedBy: kindOf(r.AskedBy),
 			Connections: len(r.Connections), Stales: r.Stales},
 		Assets: make([]assetFacts, 0, min(len(f.assets), maxAssets)), LeftOut: max(0, len(f.assets)-maxAssets),
 		Case: respondCase{ID: f.c.ID.String(), Number: f.c.Number, Severity: f.c.Severity, Threat: f.c.Threat,

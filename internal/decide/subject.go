@@ -153,7 +153,7 @@ func zoneOf(name string) (*time.Location, error) {
 // rather than bringing us down.
 func usable(set tenant.Settings) tenant.Settings {
 	if set.RequestOpen == nil || set.StepWait == nil || set.Rounds == nil || set.AckFor == nil || set.BlockFor == nil ||
-		set.BlockMax == nil || set.BlockEnd == nil || set.BudgetContain == nil || set.BudgetDomain == nil || set.Zone == nil ||
+		set.BlockMax == nil || set.BlockEnd == nil || set.BudgetContain == nil || set.CasePart == nil || set.SensorPart == nil || set.BudgetDomain == nil || set.Zone == nil ||
 		set.BusinessFrom == nil || set.BusinessTo == nil {
 		return tenant.Effective(set)
 	}

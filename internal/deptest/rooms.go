@@ -57,6 +57,7 @@ var rooms = map[string]reasons{
 		"internal/threat":    nouns,
 		"internal/verb":      verbs,
 		"internal/plan":      "which connections act on what",
+		"internal/guard":     "asks again about what stands when a list changes",
 		"internal/message":   "what people read",
 		"internal/tenant":    settings,
 		"internal/schedule":  "when people are on call",
@@ -79,7 +80,7 @@ var rooms = map[string]reasons{
 	},
 
 	// Adapters.
-	"adapters": {"internal/threat": nouns, uuid: ids},
+	"adapters": {"internal/threat": nouns, "internal/verb": verbs, uuid: ids},
 	"adapters/adaptertest": {"adapters": "the contract that it tests", "internal/threat": nouns, "internal/verb": verbs, uuid: ids,
 		"pgregory.net/rapid": "random sequences of orders"},
 	"adapters/nftables/nftsim": {"adapters/nftables": "stands in for its runner in tests", "internal/threat": nouns},
@@ -138,6 +139,7 @@ var rooms = map[string]reasons{
 		"internal/api/wire":                   "the bodies",
 		"internal/approval":                   "the door",
 		"internal/ingest":                     "receipts and limits of what comes in",
+		"internal/plan":                       "what a case would have done, through what",
 		"internal/tenant":                     settings,
 		"internal/threat":                     nouns,
 		"internal/verb":                       verbs,
@@ -204,6 +206,7 @@ var rooms = map[string]reasons{
 	"internal/e2e":     {everything: "drives the built program and real parts; its build tag keeps it out of everything else"},
 	"internal/deptest": {},
 	"bench":            {everything: "measures rooms beside their floors"},
+	"bench/figure":     {},
 }
 
 // everything stands for whatever is in the house and in go.mod.
@@ -211,7 +214,7 @@ const everything = "*"
 
 // forTests are the rooms that exist for tests. What ships imports none of them.
 var forTests = []string{"adapters/adaptertest", "adapters/nftables/nftsim", "internal/store/storetest", "internal/api/apitest",
-	"internal/e2e", "internal/deptest", "bench"}
+	"internal/e2e", "internal/deptest", "bench", "bench/figure"}
 
 // holders say which rooms alone may import something directly, whatever their table says.
 var holders = []struct {

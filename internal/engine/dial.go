@@ -51,19 +51,19 @@ func (t TLS) config() (*tls.Config, error) {
 		pem, err := os.ReadFile(t.CAFile)
 		if err != nil {
 			return nil, &threat.Fault{Kind: threat.Invalid, What: "the roots for Temporal cannot be read",
-				Place: "--temporal-ca", Err: err}
+				Place: "--temporal-tls-ca", Err: err}
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
 			return nil, &threat.Fault{Kind: threat.Invalid, What: "the file of roots for Temporal holds no certificate",
-				Place: "--temporal-ca", Next: "give a PEM file"}
+				Place: "--temporal-tls-ca", Next: "give a PEM file"}
 		}
 	}
 	if t.CertFile != "" || t.KeyFile != "" {
 		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {
 			return nil, &threat.Fault{Kind: threat.Invalid, What: "our certificate for Temporal cannot be used",
-				Place: "--temporal-cert", Next: "give --temporal-cert and --temporal-key, both PEM and belonging together", Err: err}
+				Place: "--temporal-tls-cert", Next: "give --temporal-tls-cert and --temporal-tls-key, both PEM and belonging together", Err: err}
 		}
 		c.Certificates = []tls.Certificate{cert}
 	}
@@ -87,8 +87,8 @@ func (e *Engine) dial(ctx context.Context, o Options) error {
 		return err
 	}
 	if d.APIKey != "" && conf == nil && !loopback(host) {
-		return &threat.Fault{Kind: threat.Invalid, What: "an API key would go to Temporal in clear", Place: "--temporal-api-key",
-			Next: "turn TLS on with --temporal-tls"}
+		return &threat.Fault{Kind: threat.Invalid, What: "an API key would go to Temporal in clear", Place: "--temporal-api-key-file",
+			Next: "turn TLS on with --temporal-tls-server-name or --temporal-tls-ca"}
 	}
 	if err := e.connect(ctx, o, d.APIKey, conf); err != nil {
 		return err

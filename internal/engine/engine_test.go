@@ -180,7 +180,7 @@ func dialled(t *testing.T, e *engine.Engine) {
 	require.Equal(t, threat.Unavailable, threat.KindOf(err), err)
 	_, err = dial(func(d *engine.Dial) { d.Address = "temporal.example:7233" })
 	require.ErrorAs(t, err, &f)
-	require.Equal(t, "--temporal-api-key", f.Place, "it would go over the network in clear")
+	require.Equal(t, "--temporal-api-key-file", f.Place, "it would go over the network in clear")
 	_, err = dial(func(d *engine.Dial) { d.Address = "nonsense" })
 	require.Equal(t, threat.Invalid, threat.KindOf(err))
 }
@@ -189,8 +189,8 @@ func TestDialRefusesWhatCannotBeUsed(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
 	for place, conf := range map[string]engine.TLS{
-		"--temporal-ca":   {CAFile: empty},
-		"--temporal-cert": {CertFile: empty, KeyFile: empty},
+		"--temporal-tls-ca":   {CAFile: empty},
+		"--temporal-tls-cert": {CertFile: empty, KeyFile: empty},
 	} {
 		_, err := engine.Start(within(t), engine.Options{PayloadKey: payloadKey,
 			Dial: &engine.Dial{Address: "127.0.0.1:1", TLS: conf}})

@@ -4,8 +4,6 @@ package guard
 
 import (
 	"fmt"
-	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/firebreak/firebreak/internal/tenant"
@@ -25,11 +23,15 @@ const (
 	Budget        = "guard.budget"
 	Reserve       = "guard.budget_reserve"
 	Shape         = "guard.shape"
+	LastAdmin     = "guard.last_administrator"
+	CasePart      = "guard.part_of_class"
+	SensorPart    = "guard.one_sensor"
 	CriticalShare = 5 // one part in five of a budget is kept for critical cases
 )
 
 // Names lists every guard in the order in which they are asked.
-var Names = []string{Stop, Mode, Shape, Duration, Lockout, NeverBlock, Protected, NotOurs, Budget, Reserve}
+var Names = []string{Stop, Mode, Shape, Duration, Lockout, NeverBlock, Protected, NotOurs, LastAdmin, CasePart, SensorPart,
+	Budget, Reserve}
 
 // Facts are what the guards look at. Now and the counts are read in the same transaction as the rest.
 type Facts struct {
@@ -43,6 +45,8 @@ type Facts struct {
 	Settings  tenant.Settings // effective: every pointer is set
 	Assets    []threat.Asset  // the tenant's assets whose addresses or names the target touches
 	Ours      []string        // Firebreak's own addresses and names: console, relay, mail, resolvers it uses
+	Resolved  []string        // addresses to which the target's name led, as far as it was looked up
+	Shares    Shares          // of each class of assets, what is cut off already
 	UsedClass int             // claims of this class in the last hour, releases not counted
 	UsedVerb  int             // claims of this verb in the last hour
 }
@@ -62,7 +66,8 @@ func Check(f Facts) Verdict {
 	if f.Kind == threat.ClaimRelease {
 		return Verdict{}
 	}
-	for _, g := range []func(Facts) Verdict{stop, mode, shape, duration, lockout, neverBlock, protected, notOurs, budget} {
+	for _, g := range []func(Facts) Verdict{stop, mode, shape, duration, lockout, neverBlock, protected, notOurs,
+		lastAdmin, share, budget} {
 		if v := g(f); !v.OK() {
 			return v
 		}
@@ -130,6 +135,9 @@ func shape(f Facts) Verdict {
 }
 
 func duration(f Facts) Verdict {
+	if verb.Once(f.Action.Verb) {
+		return Verdict{} // it holds nothing; its row says how long it may take
+	}
 	max := f.Settings.BlockMax.Duration()
 	if f.Action.Duration <= 0 {
 		return Verdict{Guard: Duration, Why: "a containment without a duration", Narrower: "for " + f.Settings.BlockFor.Duration().String()}
@@ -141,50 +149,33 @@ func duration(f Facts) Verdict {
 	return Verdict{}
 }
 
-// lockout refuses what would cut off everybody or ourselves: the unspecified, loopback, multicast and link-local addresses
-// and Firebreak's own names and addresses.
-func lockout(f Facts) Verdict {
-	switch f.Action.Target.Kind {
-	case threat.TargetIP, threat.TargetRange:
-		p, err := threat.CanonicalPrefix(f.Action.Target.Value)
-		if err != nil {
-			return Verdict{Guard: Lockout, Why: err.Error()}
-		}
-		a := p.Addr()
-		if a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
-			return Verdict{Guard: Lockout, Why: a.String() + " is not an address of one host on a network"}
-		}
-	}
-	if hit := touches(f.Action.Target, f.Ours); hit != "" {
-		return Verdict{Guard: Lockout, Why: "it would cut off Firebreak itself (" + hit + ")", Narrower: narrowerThan(f.Action.Target)}
-	}
-	return Verdict{}
-}
-
-func neverBlock(f Facts) Verdict {
-	if hit := touches(f.Action.Target, f.Settings.NeverBlock); hit != "" {
-		return Verdict{Guard: NeverBlock, Why: "the never-block list holds " + hit, Narrower: narrowerThan(f.Action.Target)}
-	}
-	return Verdict{}
-}
-
+// protected keeps what is protected from being changed. It may be looked at, and its backups may be looked after.
 func protected(f Facts) Verdict {
+	if v, _ := verb.Find(f.Action.Verb); v.Class == threat.Observe || v.Class == threat.Recover {
+		return Verdict{}
+	}
 	for _, a := range f.Assets {
 		if a.Protected {
 			return Verdict{Guard: Protected, Why: fmt.Sprintf("%s (%s) is protected", threat.Inert(a.Name, 64), a.ID),
-				Narrower: "block the attacker's address instead"}
+				Narrower: insteadOf(f.Action)}
 		}
 	}
 	return Verdict{}
 }
 
-// notOurs refuses internal addresses that resolve to no asset of the tenant.
+// notOurs refuses what resolves to no asset of the tenant: an internal address, and a thing on an asset.
 func notOurs(f Facts) Verdict {
-	if f.Action.Target.Kind != threat.TargetIP && f.Action.Target.Kind != threat.TargetRange {
-		return Verdict{}
+	if id, on := f.Action.Target.Asset(); on {
+		for _, a := range f.Assets {
+			if a.ID == id {
+				return Verdict{}
+			}
+		}
+		return Verdict{Guard: NotOurs, Why: "no asset of this tenant has the id " + id.String(),
+			Narrower: "add the asset, or name the one that is meant"}
 	}
-	p, err := threat.CanonicalPrefix(f.Action.Target.Value)
-	if err != nil || !Internal(p, f.Settings.OwnNetworks) {
+	p, ok := network(f.Action.Target)
+	if !ok || !Internal(p, f.Settings.OwnNetworks) {
 		return Verdict{}
 	}
 	if len(f.Assets) == 0 {
@@ -214,43 +205,5 @@ func budget(f Facts) Verdict {
 	return Verdict{}
 }
 
-// Internal reports whether a prefix touches private (RFC 1918, RFC 4193), shared (RFC 6598) or own address space.
-func Internal(p netip.Prefix, own []string) bool {
-	for _, s := range append([]string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"}, own...) {
-		if q, err := threat.CanonicalPrefix(s); err == nil && q.Overlaps(p) {
-			return true
-		}
-	}
-	return false
-}
-
-// touches gives the first entry of a list that a target would hit: an overlapping range, the same domain, or a domain
-// below which the entry lies.
-func touches(t threat.Target, list []string) string {
-	for _, s := range list {
-		switch t.Kind {
-		case threat.TargetIP, threat.TargetRange:
-			p, err := threat.CanonicalPrefix(t.Value)
-			q, err2 := threat.CanonicalPrefix(s)
-			if err == nil && err2 == nil && p.Overlaps(q) {
-				return s
-			}
-		case threat.TargetDomain:
-			d, err := threat.CanonicalDomain(s)
-			if err == nil && (d == t.Value || strings.HasSuffix(d, "."+t.Value)) {
-				return s
-			}
-		}
-	}
-	return ""
-}
-
-func narrowerThan(t threat.Target) string {
-	if t.Kind == threat.TargetDomain {
-		return "block the one host name that the attack uses"
-	}
-	return "block the attacker's own address"
-}
-
-// Until gives when an action that is claimed now ends.
-func Until(now time.Time, a threat.Action) time.Time { return now.Add(a.Duration) }
+// Until gives when an action that is claimed now ends; what is done once has to be done by then.
+func Until(now time.Time, a threat.Action) time.Time { return now.Add(verb.Window(a)) }

@@ -34,11 +34,13 @@ const (
 	doneInForce  key = "done.in_force"
 	doneHeld     key = "done.held"
 	doneReleased key = "done.released"
+	doneOnce     key = "done.once"
 	doneExpired  key = "done.expired"
 	doneFailed   key = "done.failed"
 	doneDenied   key = "done.denied"
 
 	askAct         key = "ask.act"
+	askOnce        key = "ask.once"
 	askEnd         key = "ask.end"
 	askConnection  key = "ask.connection"
 	askConnections key = "ask.connections"
@@ -63,6 +65,17 @@ const (
 	overOther   key = "over.other"
 	overNothing key = "over.nothing"
 
+	subjectMode   key = "subject.mode"
+	headMode      key = "head.mode"
+	headMeans     key = "head.means"
+	headNotYou    key = "head.not_you"
+	modeChanged   key = "mode.changed"
+	modeBy        key = "mode.by"
+	modeEradicate key = "mode.eradicate"
+	modeWords     key = "mode.words"
+	modeWrong     key = "mode.wrong"
+	tenantWords   key = "tenant.words"
+
 	because key = "because"
 	andMore key = "and_more"
 )
@@ -85,6 +98,11 @@ var threatKeys = map[threat.ThreatState]key{
 
 // severityKey names a severity.
 func severityKey(s threat.Severity) key { return key("severity." + s.String()) }
+
+// modeKey names a response mode, and meansKey says what it means.
+func modeKey(m threat.Mode) key { return key("mode." + string(m)) }
+
+func meansKey(m threat.Mode) key { return key("means." + string(m)) }
 
 // verbKey names a verb with its target.
 func verbKey(verb string) key { return key("verb." + verb) }

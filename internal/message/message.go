@@ -23,6 +23,7 @@ type Facts struct {
 	Person    threat.Person // whom it is for; their language and zone are used
 	Responses []threat.Response
 	Requests  []threat.Request // the open ones are asked about
+	Assets    []threat.Asset   // those that targets are, or are on, for their names
 	Mode      threat.Mode
 	AckLink   string // acknowledges, once; may be empty
 	CaseLink  string // shows the case

@@ -297,6 +297,9 @@ func TestEveryLanguageIsWhole(t *testing.T) {
 	for _, k := range threatKeys {
 		want[k] = true
 	}
+	for _, m := range threat.Modes {
+		want[modeKey(m)], want[meansKey(m)] = true, true
+	}
 	for language, words := range catalogues {
 		for k := range want {
 			if words[k] == "" {

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/firebreak/firebreak/internal/threat"
+	"github.com/firebreak/firebreak/internal/verb"
 )
 
 // Bounds of what a message shows; the case's page has the rest.
@@ -80,8 +81,11 @@ func (w writer) did() []string {
 		} else if k == doneHeld {
 			k = doneInForce
 		}
+		if k == doneReleased && r.Why == verb.Done {
+			k = doneOnce
+		}
 		line := w.say(k, "{action}", w.action(r.Verb, []threat.Target{r.Target}), "{until}", until)
-		tells := r.State.Terminal() || r.State == threat.ResponseHeld || r.State == threat.ResponseActing
+		tells := r.State.Terminal() && k != doneOnce || r.State == threat.ResponseHeld || r.State == threat.ResponseActing
 		if why := inert(r.Why, maxWhy); why != "" && tells {
 			line += " " + w.say(because, "{why}", why)
 		}
@@ -114,6 +118,8 @@ func (w writer) ask() []string {
 		k, many := askAct, askConnections
 		if r.Body.Kind == threat.RequestEnd {
 			k = askEnd
+		} else if verb.Once(r.Body.Verb) {
+			k = askOnce
 		}
 		if len(r.Body.Connections) == 1 {
 			many = askConnection
@@ -166,20 +172,30 @@ func (w writer) over() []string {
 	return append(out, w.say(threatKeys[c.Threat]), w.say(overNothing))
 }
 
+// asset gives the name of the asset that a target is, or is on.
+func (w writer) asset(t threat.Target) string {
+	for _, a := range w.f.Assets {
+		if t.AssetID.Valid && t.AssetID.UUID == a.ID {
+			return a.Name
+		}
+	}
+	return ""
+}
+
 // action tells a verb and its targets.
-func (w writer) action(verb string, targets []threat.Target) string {
+func (w writer) action(name string, targets []threat.Target) string {
 	var names []string
 	for _, t := range targets[:min(len(targets), 5)] {
-		names = append(names, inert(t.Value, maxName))
+		names = append(names, inert(t.Named(w.asset(t)), maxName))
 	}
 	if n := len(targets) - 5; n > 0 {
 		names = append(names, w.say(andMore, "{n}", strconv.Itoa(n)))
 	}
 	target := strings.Join(names, ", ")
-	if s := w.say(verbKey(verb), "{target}", target); s != "" {
+	if s := w.say(verbKey(name), "{target}", target); s != "" {
 		return s
 	}
-	return inert(verb, maxName) + " " + target
+	return inert(name, maxName) + " " + target
 }
 
 func (w writer) bounded(lines []string) []string {

@@ -42,7 +42,7 @@ const maxNamed = 20
 const maxTechniques = 64
 
 // Finding is what we read of a Detection Finding. Observables are as they were sent, each once, with a bearing (see
-// bearings.go); they are not checked for form.
+// observables); they are not checked for form.
 type Finding struct {
 	UID          string // finding_info.uid
 	Title        string // finding_info.title, or message; as sent, so make it inert before it is shown

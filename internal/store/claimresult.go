@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/firebreak/firebreak/internal/threat"
+	"github.com/firebreak/firebreak/internal/verb"
 )
 
 // claimed is a claim with what it is about, read under the tenant's lock.
@@ -170,8 +171,9 @@ func (t *tx) finishUnknown(ctx context.Context, k claimed, live bool, res threat
 
 // finishAct keeps what a device answered about bringing the effect about. A success is believed when a read shows it.
 func (t *tx) finishAct(ctx context.Context, k claimed, res threat.ClaimResult) error {
-	if res.Outcome == threat.OutcomeSuccess {
-		k.e.State, k.e.Adopted, k.e.DeviceEnds = threat.EffectClaimed, res.Adopted, res.DeviceEnds
+	none := res.Outcome == threat.OutcomeDoesNotExist && verb.Once(k.e.Verb) // there was nothing to do it to: a read says so
+	if res.Outcome == threat.OutcomeSuccess || none {
+		k.e.State, k.e.Adopted, k.e.DeviceEnds = threat.EffectClaimed, res.Adopted || none, res.DeviceEnds
 		if res.Handle != "" {
 			k.e.Handle = res.Handle
 		}

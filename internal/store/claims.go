@@ -178,9 +178,14 @@ func (t *tx) guarded(ctx context.Context, k claiming) (guard.Verdict, error) {
 	}
 	f := guard.Facts{Kind: k.Kind, Action: k.r.Action, State: k.st, Basis: k.r.Basis, Threat: k.c.Threat,
 		Severity: k.c.Severity,
-		Settings: k.set, Ours: k.Ours}
+		Settings: k.set, Ours: k.Ours, Resolved: k.Resolved}
 	if f.Assets, err = t.assetsTouched(ctx, k.r.TenantID, k.r.Target); err != nil {
 		return guard.Verdict{}, err
+	}
+	if k.Kind == threat.ClaimAct && k.e.State == threat.EffectAbsent {
+		if f.Shares, err = t.shares(ctx, k.r, f.Assets); err != nil {
+			return guard.Verdict{}, err
+		}
 	}
 	if k.r.Basis == threat.BasisUnreachable {
 		if f.Reach, err = t.newestReach(ctx, k.c); err != nil {

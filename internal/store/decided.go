@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/firebreak/firebreak/internal/threat"
+	"github.com/firebreak/firebreak/internal/verb"
 )
 
 // staleFacts says which fact differs from what a decision rested on, or gives "". Contact and threat count only where
@@ -49,13 +50,15 @@ func decidable(s threat.ResponseState) bool {
 // stands, as long as the new decision asks for no more approvers than answered.
 func (s *Store) ApplyDecision(ctx context.Context, responseID uuid.UUID, version int64,
 	d threat.RespondDecision) (out threat.Response, err error) {
-	if d.Effect != threat.Deny && (d.Duration <= 0 || d.End == "") {
-		return out, &threat.Fault{Kind: threat.Invalid, What: "a containment has a duration and an end", Place: "/duration"}
-	}
 	err = s.underLockOf(ctx, "responses", "response", responseID, func(ctx context.Context, t *tx) error {
 		r, c, err := t.withCase(ctx, responseID)
 		if err != nil {
 			return err
+		}
+		once := verb.Once(r.Verb)
+		if d.Effect != threat.Deny && (d.End == "" || once != (d.Duration <= 0)) {
+			return &threat.Fault{Kind: threat.Invalid, What: "a containment has a duration and an end, and what is done once no duration",
+				Place: "/duration"}
 		}
 		if r.Version != version {
 			return threat.Faultf(threat.Conflict, "the response moved on while it was decided about")

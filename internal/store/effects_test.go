@@ -440,6 +440,9 @@ func TestAFailedReleaseOfWhatWasNeverSeen(t *testing.T) {
 	require.NotEqual(t, rel.Claim.ID, again.Claim.ID)
 	w.verified()
 	w.look(a.Effect)
+	assert.Equal(t, threat.ResponseActing, w.response(r).State, "it may not have taken hold yet when it was looked for")
+	w.clock.Advance(settle)
+	w.look(a.Effect)
 	assert.Equal(t, threat.ResponseReleased, w.response(r).State)
 	w.verified()
 }

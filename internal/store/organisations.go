@@ -49,8 +49,11 @@ func (s *Store) CreateOrganisation(ctx context.Context, by string, o threat.Orga
 	if o.Name, err = properName(o.Name, "/name"); err != nil {
 		return o, err
 	}
+	own := "" // what it sets itself from the beginning: the zone of its business hours, when one was given
 	if o.Zone == "" {
 		o.Zone = "UTC"
+	} else if own, err = jsonText(tenant.Settings{Zone: &o.Zone}); err != nil {
+		return o, err
 	}
 	if _, err := time.LoadLocation(o.Zone); err != nil {
 		return o, &threat.Fault{Kind: threat.Invalid, What: "unknown time zone", Place: "/zone", Next: "give an IANA name"}
@@ -83,9 +86,9 @@ func (s *Store) CreateOrganisation(ctx context.Context, by string, o threat.Orga
 		}
 		o.CreatedAt = t.now
 		if _, err := t.exec(ctx, `INSERT INTO organisations (id, parent_id, kind, slug, name, language, zone, tenant, simulated,
-			created_at, stopped, stop_why, stop_by, settings) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, '', '', '')`,
+			created_at, stopped, stop_why, stop_by, settings) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, '', '', ?12)`,
 			o.ID, o.ParentID, string(o.Kind), o.Slug, o.Name, o.Language, o.Zone, o.Tenant, o.Simulated, micros(o.CreatedAt),
-			false); err != nil {
+			false, own); err != nil {
 			if t.s.engine.fateOf(err) == fateUnique {
 				return &threat.Fault{Kind: threat.Conflict, What: "an organisation of that slug, or the root, stands already",
 					Place: "/slug", Err: err}

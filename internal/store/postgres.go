@@ -36,7 +36,7 @@ func openPostgres(ctx context.Context, address string) (engine, error) {
 		cfg.RuntimeParams["application_name"] = "firebreak"
 	}
 	cfg.RuntimeParams["timezone"] = "UTC"
-	db := stdlib.OpenDB(*cfg)
+	db := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(boundIdle))
 	db.SetMaxOpenConns(20)
 	db.SetMaxIdleConns(20)
 	db.SetConnMaxIdleTime(5 * time.Minute)
@@ -54,6 +54,16 @@ func openPostgres(ctx context.Context, address string) (engine, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	return &postgresEngine{db: db}, nil
+}
+
+// idleInTransaction is how long a transaction of ours may do nothing before PostgreSQL ends it. A process whose machine is
+// frozen or cut off may hold the locks of tenants, and nobody else would tell the server that it is gone.
+const idleInTransaction = "30s"
+
+// boundIdle is set on each connection and not in its start message, where a pooler would refuse it.
+func boundIdle(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "SET idle_in_transaction_session_timeout = '"+idleInTransaction+"'")
+	return err
 }
 
 func (e *postgresEngine) begin(ctx context.Context, write bool) (session, error) {

@@ -231,9 +231,12 @@ func (t *tx) letGoOf(ctx context.Context, k claiming, why string) (threat.ClaimA
 
 // releaseNow claims the release of what stands, or may.
 func (t *tx) releaseNow(ctx context.Context, k claiming, act claimRow) (threat.ClaimAnswer, error) {
-	if k.e.Adopted {
+	if k.e.Adopted || k.verb.Once {
 		s := threat.Sighting{EffectID: k.e.ID, Generation: k.e.Generation, ResponseID: k.r.ID, At: t.now,
 			Detail: "it stood there before us, and is left standing"}
+		if k.verb.Once {
+			s.Detail = "it is done once, and there is nothing to take back"
+		}
 		err := t.released(ctx, claimed{claimRow: act, e: k.e, r: k.r, c: k.c}, s, true)
 		return k.answer(threat.ClaimJoined, s.Detail), err
 	}

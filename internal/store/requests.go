@@ -181,7 +181,7 @@ func (t *tx) askAbout(ctx context.Context, c threat.Case, old, r threat.Response
 			return r, err
 		}
 		switch {
-		case same && q.State == threat.RequestOpen && sameApprovers(q.Approvers, d.Approvers):
+		case same && q.State == threat.RequestOpen && t.now.Before(q.ExpiresAt) && sameApprovers(q.Approvers, d.Approvers):
 			r.State, r.RequestID = threat.ResponseAsked, uuid.NullUUID{UUID: q.ID, Valid: true}
 			return t.saveResponse(ctx, c, old, r, threat.SystemActor)
 		case same && q.State == threat.RequestApproved && enough(q, d.Approvers):

@@ -34,7 +34,8 @@ func (s *Store) SetSettings(ctx context.Context, org uuid.UUID, set tenant.Setti
 			return err
 		}
 		protects := 0
-		if !slices.Equal(old.NeverBlock, set.NeverBlock) || !slices.Equal(old.OwnNetworks, set.OwnNetworks) {
+		if !slices.Equal(old.Untouchable(), set.Untouchable()) || !slices.Equal(old.OwnNetworks, set.OwnNetworks) ||
+			!slices.Equal(old.Administrators, set.Administrators) {
 			protects = 1
 		}
 		if err := t.execOne(ctx, "organisation", `UPDATE organisations SET settings = ?2 WHERE id = ?1`, org, text); err != nil {
@@ -78,7 +79,8 @@ func properSettings(set tenant.Settings) (tenant.Settings, error) {
 		min, to int
 	}{
 		{"rounds", set.Rounds, 1, 100}, {"budget_contain", set.BudgetContain, 0, 1_000_000},
-		{"budget_block_domain", set.BudgetDomain, 0, 1_000_000}, {"business_from_minute", set.BusinessFrom, 0, 24 * 60},
+		{"budget_block_domain", set.BudgetDomain, 0, 1_000_000}, {"case_part_percent", set.CasePart, 0, 100},
+		{"sensor_part_percent", set.SensorPart, 0, 100}, {"business_from_minute", set.BusinessFrom, 0, 24 * 60},
 		{"business_to_minute", set.BusinessTo, 0, 24 * 60},
 	} {
 		if n.value != nil && (*n.value < n.min || *n.value > n.to) {
@@ -96,26 +98,51 @@ func properSettings(set tenant.Settings) (tenant.Settings, error) {
 			return bad("zone", "unknown time zone")
 		}
 	}
-	never := make([]string, 0, len(set.NeverBlock))
-	for i, text := range set.NeverBlock {
-		if p, err := threat.CanonicalPrefix(text); err == nil {
-			never = append(never, prefixText(p))
-		} else if d, err := threat.CanonicalDomain(text); err == nil {
-			never = append(never, d)
-		} else {
-			return bad("never_block/"+strconv.Itoa(i), "neither an address, a range nor a domain")
+	for _, l := range []struct {
+		place     string
+		list      *[]string
+		canonical func(string) (string, bool)
+		want      string
+	}{
+		{"never_block", &set.NeverBlock, canonicalPlace, "neither an address, a range nor a domain"},
+		{"own_networks", &set.OwnNetworks, canonicalNetwork, "neither an address nor a range"},
+		{"egress", &set.Egress, canonicalNetwork, "neither an address nor a range"},
+		{"resolvers", &set.Resolvers, canonicalPlace, "neither an address, a range nor a domain"},
+		{"vpn_pools", &set.VPNPools, canonicalPlace, "neither an address, a range nor a domain"},
+		{"administrators", &set.Administrators, canonicalAccount, "not an account"},
+	} {
+		out := make([]string, 0, len(*l.list))
+		for i, text := range *l.list {
+			c, ok := l.canonical(text)
+			if !ok {
+				return bad(l.place+"/"+strconv.Itoa(i), l.want)
+			}
+			out = append(out, c)
 		}
+		*l.list = sortedTexts(out)
 	}
-	own := make([]string, 0, len(set.OwnNetworks))
-	for i, text := range set.OwnNetworks {
-		p, err := threat.CanonicalPrefix(text)
-		if err != nil {
-			return bad("own_networks/"+strconv.Itoa(i), "neither an address nor a range")
-		}
-		own = append(own, prefixText(p))
-	}
-	set.NeverBlock, set.OwnNetworks = sortedTexts(never), sortedTexts(own)
 	return set, nil
+}
+
+func canonicalNetwork(s string) (string, bool) {
+	p, err := threat.CanonicalPrefix(s)
+	if err != nil {
+		return "", false
+	}
+	return prefixText(p), true
+}
+
+func canonicalPlace(s string) (string, bool) {
+	if c, ok := canonicalNetwork(s); ok {
+		return c, true
+	}
+	c, err := threat.CanonicalDomain(s)
+	return c, err == nil
+}
+
+func canonicalAccount(s string) (string, bool) {
+	t, err := threat.Target{Kind: threat.TargetAccount, Value: s}.Canonical()
+	return t.Value, err == nil
 }
 
 // maxSeconds is the longest duration that a setting may have: a year.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/firebreak/firebreak/internal/threat"
+	"github.com/firebreak/firebreak/internal/verb"
 )
 
 // sum is how a response's holders stand.
@@ -95,7 +96,7 @@ func (t *tx) settle(ctx context.Context, id uuid.UUID) (threat.Response, error) 
 		if holding(r) {
 			return r, nil
 		}
-		return t.become(ctx, c, r, threat.ResponseReleased, r.Ending, r.EndingBy)
+		return t.become(ctx, c, r, ended(r), r.Ending, r.EndingBy)
 	}
 	s, err := t.sumUp(ctx, r)
 	if err != nil {
@@ -104,6 +105,9 @@ func (t *tx) settle(ctx context.Context, id uuid.UUID) (threat.Response, error) 
 	old := r
 	if s.up > 0 && r.HoldFrom == nil {
 		r.HoldFrom, r.HoldUntil = &t.now, &s.until
+		if verb.Once(r.Verb) {
+			r.HoldUntil = nil
+		}
 	}
 	switch r.State {
 	case threat.ResponseActing, threat.ResponseUnknown, threat.ResponseVerified, threat.ResponseHeld:
@@ -117,6 +121,8 @@ func (t *tx) settle(ctx context.Context, id uuid.UUID) (threat.Response, error) 
 
 func (t *tx) settleActing(ctx context.Context, c threat.Case, old, r threat.Response, s sum) (threat.Response, error) {
 	switch {
+	case s.all > 0 && s.pending+s.unknown == 0 && s.up > 0 && verb.Once(r.Verb):
+		return t.settleOnce(ctx, c, old, r, s)
 	case s.all > 0 && s.pending+s.unknown == 0 && s.up > 0:
 		r.Why = ""
 		if s.failed > 0 {

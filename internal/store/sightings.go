@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/firebreak/firebreak/internal/threat"
+	"github.com/firebreak/firebreak/internal/verb"
 )
 
 // sightRecord is what the journal keeps of a read that changed something.
@@ -186,7 +187,7 @@ func noted(e deviceEffect, s threat.Sighting) deviceEffect {
 // sightedInForce checks again what was in force.
 func (t *tx) sightedInForce(ctx context.Context, k claimed, s threat.Sighting) error {
 	e := k.e
-	if older(e, s) {
+	if older(e, s) || verb.Once(e.Verb) { // what is done is done, whatever is started anew
 		return nil
 	}
 	if s.Present() {
@@ -275,6 +276,9 @@ func (t *tx) sightedReleasing(ctx context.Context, k claimed, s threat.Sighting)
 		return nil
 	}
 	if !s.Ours {
+		if early, err := t.tooEarly(ctx, k.e, s); err != nil || early {
+			return err
+		}
 		if err := t.endClaim(ctx, k.claimRow, threat.OutcomeSuccess, "the device does not show it any more"); err != nil {
 			return err
 		}
@@ -291,6 +295,13 @@ func (t *tx) sightedReleasing(ctx context.Context, k claimed, s threat.Sighting)
 		return err
 	}
 	return nil
+}
+
+// tooEarly reports whether a read that shows nothing may have come before what was sent to bring the effect about took hold:
+// nothing was ever seen, and the product has not had its time.
+func (t *tx) tooEarly(ctx context.Context, e deviceEffect, s threat.Sighting) (bool, error) {
+	act, ok, err := t.newestClaim(ctx, e, threat.ClaimAct)
+	return ok && e.VerifiedAt == nil && act.Sends > 0 && !act.settled(s.At), err
 }
 
 // released ends a generation that was taken away, or whose last holder let go of what was never ours to undo.

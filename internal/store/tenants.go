@@ -33,7 +33,7 @@ func (t *tx) tenantState(ctx context.Context, tenant uuid.UUID) (threat.TenantSt
 }
 
 // SetMode records a consent and makes its mode the tenant's. It binds every claim after its commit; responses that wait
-// are nudged, so that they are decided anew. Invalid without a mode, a person or the words they agreed to.
+// are nudged, so that they are decided anew, and every other contact has to be told (LeaseModeNotices). Invalid without a mode, a person or the words they agreed to.
 func (s *Store) SetMode(ctx context.Context, by string, c threat.Consent) (out threat.TenantState, err error) {
 	switch {
 	case !c.Mode.Valid():
@@ -69,6 +69,9 @@ func (s *Store) SetMode(ctx context.Context, by string, c threat.Consent) (out t
 			return err
 		}
 		if err := t.record(ctx, c.TenantID, consentSubject(c), threat.EntryModeChanged, by, consentSubject(c), c); err != nil {
+			return err
+		}
+		if err := t.noteMode(ctx, c, st.Mode); err != nil {
 			return err
 		}
 		if err := t.nudgeWaiting(ctx, c.TenantID); err != nil {
@@ -210,7 +213,25 @@ func (t *tx) contacts(ctx context.Context, tenant uuid.UUID) ([]threat.ContactEn
 	})
 }
 
-// SetContacts replaces a tenant's authorised contacts. They are numbered anew from 1, in the order of their positions and
+// nudgeUntold nudges a tenant's open cases of which nobody could be told: there may be somebody now.
+func (t *tx) nudgeUntold(ctx context.Context, tenant uuid.UUID) error {
+	ids, err := collect[uuid.UUID](t.query(ctx, `SELECT id FROM cases WHERE tenant_id = ?1 AND closed_at IS NULL AND contact = ?2
+		ORDER BY number`, tenant, string(threat.ContactUndeliverable)))(func(r *sql.Rows) (id uuid.UUID, err error) {
+		err = r.Scan(&id)
+		return id, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := t.nudge(ctx, nudgeCase, tenant, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SetContacts replaces a tenant's authorised contacts. Cases of which nobody could be told are nudged. They are numbered anew from 1, in the order of their positions and
 // then of the list. Invalid with the place for a person named twice or disabled, NotFound for one that is not there.
 func (s *Store) SetContacts(ctx context.Context, tenant uuid.UUID, list []threat.ContactEntry, by string) error {
 	list = slices.Clone(list)
@@ -248,6 +269,9 @@ func (s *Store) SetContacts(ctx context.Context, tenant uuid.UUID, list []threat
 				return err
 			}
 			entries[i] = c
+		}
+		if err := t.nudgeUntold(ctx, tenant); err != nil {
+			return err
 		}
 		return t.record(ctx, tenant, onceKey("contacts"), threat.EntryContactsChanged, by, "organisation:"+tenant.String(), entries)
 	})

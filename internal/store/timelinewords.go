@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/firebreak/firebreak/internal/threat"
+	"github.com/firebreak/firebreak/internal/verb"
 )
 
 // line says how entries of a kind are told.
@@ -164,6 +165,8 @@ func responseLine(n told) string {
 		return because(fmt.Sprintf("action %d is to end: %s", n.Number, n.deed()), n.Ending)
 	case threat.ResponseState(n.To) == threat.ResponseHeld && n.HoldUntil != nil:
 		words += " until " + at(*n.HoldUntil)
+	case threat.ResponseState(n.To) == threat.ResponseReleased && n.Why == verb.Done:
+		return fmt.Sprintf("action %d is done: %s", n.Number, n.deed())
 	}
 	return because(fmt.Sprintf("action %d %s: %s", n.Number, words, n.deed()), n.Why)
 }

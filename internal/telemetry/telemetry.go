@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/url"
 	"strings"
 	"time"
 
@@ -61,6 +62,11 @@ func Tracing(ctx context.Context, endpoint, version string) (shutdown func(conte
 	if !strings.HasPrefix(endpoint, "http://") && !strings.HasPrefix(endpoint, "https://") {
 		return nil, &threat.Fault{Kind: threat.Invalid, What: "the endpoint for traces is no URL", Place: "--otlp-endpoint",
 			Next: "give http://host:4318 or https://..."}
+	}
+	u, err := url.Parse(endpoint)
+	if err == nil && strings.Trim(u.Path, "/") == "" {
+		u.Path = "/v1/traces" // OTLP's own path, where none is told
+		endpoint = u.String()
 	}
 	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(endpoint), otlptracehttp.WithTimeout(5*time.Second))
 	if err != nil {

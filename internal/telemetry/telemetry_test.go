@@ -60,7 +60,7 @@ func TestSpansReachTheEndpoint(t *testing.T) {
 		w.WriteHeader(http.StatusOK)
 	}))
 	defer s.Close()
-	shutdown, err := Tracing(context.Background(), s.URL+"/v1/traces", "test")
+	shutdown, err := Tracing(context.Background(), s.URL, "test")
 	require.NoError(t, err)
 	_, span := otel.Tracer("test").Start(context.Background(), "a step")
 	span.End()

@@ -31,6 +31,12 @@ type Settings struct {
 	BudgetDomain    *int        `json:"budget_block_domain,omitempty"`      // claims an hour; narrows downwards; 100
 	NeverBlock      []string    `json:"never_block,omitempty"`              // addresses, ranges, domains; adds up downwards
 	OwnNetworks     []string    `json:"own_networks,omitempty"`             // the tenant's ranges beside RFC 1918; adds up
+	Egress          []string    `json:"egress,omitempty"`                   // addresses by which the tenant goes out; never blocked; adds up
+	Resolvers       []string    `json:"resolvers,omitempty"`                // the DNS servers that it uses; never blocked; adds up
+	VPNPools        []string    `json:"vpn_pools,omitempty"`                // addresses of its people on the way; never blocked; adds up
+	Administrators  []string    `json:"administrators,omitempty"`           // accounts of which one stays able to sign in; adds up
+	CasePart        *int        `json:"case_part_percent,omitempty"`        // of an asset class that one case may cut off; narrows; 25
+	SensorPart      *int        `json:"sensor_part_percent,omitempty"`      // that one sensor's word alone may; narrows; 10
 	Zone            *string     `json:"zone,omitempty"`                     // IANA, of business hours
 	BusinessFrom    *int        `json:"business_from_minute,omitempty"`     // minute of the day; 480
 	BusinessTo      *int        `json:"business_to_minute,omitempty"`       // 1080
@@ -54,7 +60,7 @@ func Defaults() Settings {
 		BlockFor: In(4 * time.Hour), BlockMax: In(7 * 24 * time.Hour), BlockEnd: ptr(threat.EndReleaseWhenContained),
 		CorrelateWithin: In(24 * time.Hour), DedupWithin: In(time.Hour), Reverify: In(5 * time.Minute),
 		Settle: In(5 * time.Second), Call: In(15 * time.Second), Lease: In(time.Minute), QuietClose: In(24 * time.Hour),
-		BudgetContain: ptr(50), BudgetDomain: ptr(100), Zone: ptr("UTC"), BusinessFrom: ptr(480), BusinessTo: ptr(1080),
+		BudgetContain: ptr(50), BudgetDomain: ptr(100), CasePart: ptr(25), SensorPart: ptr(10), Zone: ptr("UTC"), BusinessFrom: ptr(480), BusinessTo: ptr(1080),
 	}
 }
 
@@ -62,6 +68,7 @@ func Defaults() Settings {
 // set. Limits narrow: a lower organisation's larger budget or longer limit is cut to what stands above it.
 func Effective(topDown ...Settings) Settings {
 	out := Defaults()
+	out.CasePart, out.SensorPart = nil, nil // the default is nobody's limit: whoever is uppermost may widen it
 	for _, s := range topDown {
 		over(&out.RequestOpen, s.RequestOpen)
 		over(&out.StepWait, s.StepWait)
@@ -79,14 +86,47 @@ func Effective(topDown ...Settings) Settings {
 		over(&out.QuietClose, s.QuietClose)
 		narrow(&out.BudgetContain, s.BudgetContain)
 		narrow(&out.BudgetDomain, s.BudgetDomain)
+		narrow(&out.CasePart, s.CasePart)
+		narrow(&out.SensorPart, s.SensorPart)
 		over(&out.Zone, s.Zone)
 		over(&out.BusinessFrom, s.BusinessFrom)
 		over(&out.BusinessTo, s.BusinessTo)
 		out.NeverBlock = union(out.NeverBlock, s.NeverBlock)
 		out.OwnNetworks = union(out.OwnNetworks, s.OwnNetworks)
+		out.Egress = union(out.Egress, s.Egress)
+		out.Resolvers = union(out.Resolvers, s.Resolvers)
+		out.VPNPools = union(out.VPNPools, s.VPNPools)
+		out.Administrators = union(out.Administrators, s.Administrators)
+	}
+	if out.CasePart == nil {
+		out.CasePart = Defaults().CasePart
+	}
+	if out.SensorPart == nil {
+		out.SensorPart = Defaults().SensorPart
 	}
 	if *out.BlockFor > *out.BlockMax {
 		out.BlockFor = out.BlockMax
+	}
+	return out
+}
+
+// Listed are the addresses, ranges and domains that no action may touch, by the name of the list that holds them.
+func (s Settings) Listed() []List {
+	return []List{{"never-block list", s.NeverBlock}, {"list of the tenant's ways out", s.Egress},
+		{"list of the tenant's resolvers", s.Resolvers}, {"list of the tenant's VPN addresses", s.VPNPools}}
+}
+
+// List is one list of entries with its name in words.
+type List struct {
+	Name    string
+	Entries []string
+}
+
+// Untouchable are the entries of every list of Listed.
+func (s Settings) Untouchable() []string {
+	var out []string
+	for _, l := range s.Listed() {
+		out = union(out, l.Entries)
 	}
 	return out
 }

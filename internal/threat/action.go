@@ -26,6 +26,18 @@ const (
 	TargetDomain TargetKind = "domain"
 	TargetURL    TargetKind = "url"
 	TargetAsset  TargetKind = "asset"
+
+	TargetHash     TargetKind = "hash"     // a SHA-256
+	TargetAccount  TargetKind = "account"  // an identity, as its directory names it
+	TargetSession  TargetKind = "session"  // a login session on an asset, or of an account
+	TargetFile     TargetKind = "file"     // a file on an asset, by hash and path
+	TargetProcess  TargetKind = "process"  // a process on an asset, by number and start, or by its program's hash
+	TargetService  TargetKind = "service"  // a service on an asset
+	TargetMessage  TargetKind = "message"  // an e-mail in a mailbox
+	TargetSender   TargetKind = "sender"   // an e-mail address or domain
+	TargetPort     TargetKind = "port"     // a port of a switch
+	TargetBackup   TargetKind = "backup"   // a backup job, or one of its restore points
+	TargetResource TargetKind = "resource" // a machine or account in a cloud
 )
 
 // Target is one thing that an action acts on, in canonical form.

@@ -13,6 +13,7 @@ type ClaimRequest struct {
 	ConnectionID uuid.UUID
 	Kind         ClaimKind     // ClaimAct or ClaimRenew; releases have a call of their own
 	Ours         []string      // Firebreak's own addresses and names, which no action may cut off
+	Resolved     []string      // addresses to which the target's name leads now; none when it names no host or was not looked up
 	Until        time.Time     // with ClaimRenew, the hold's end; with ClaimAct the store sets it
 	Settle       time.Duration // the product's settle time; zero takes the tenant's setting
 }

@@ -41,6 +41,7 @@ const (
 	EntryAcknowledged         EntryKind = "acknowledgement.given"
 	EntryAckBroken            EntryKind = "acknowledgement.broken"
 	EntryModeChanged          EntryKind = "tenant.mode"
+	EntryModeTold             EntryKind = "tenant.mode_told"
 	EntryStopChanged          EntryKind = "tenant.stop"
 	EntryProtectionChanged    EntryKind = "tenant.protection"
 	EntrySettingsChanged      EntryKind = "tenant.settings"

@@ -69,6 +69,13 @@ type Consent struct {
 	At        time.Time `json:"at"`
 }
 
+// ModeNotice is one contact who has to be told of a change of the response mode.
+type ModeNotice struct {
+	Consent
+	Was      Mode
+	PersonID uuid.UUID
+}
+
 // TenantState is what Claim reads under the tenant's lock. Each version rises with every change of its part.
 type TenantState struct {
 	TenantID          uuid.UUID `json:"tenant_id"`

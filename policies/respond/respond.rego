@@ -147,6 +147,15 @@ ask contains rule.label(
 }
 
 # METADATA
+# title: One sensor's word alone goes so far and no further
+# labels:
+#   id: respond.ask.one_sensor
+ask contains rule.label(rego.metadata.rule(), input.guard.why) if {
+	guards_pass
+	input.guard.why != ""
+}
+
+# METADATA
 # title: A whole network hangs on the target
 # labels:
 #   id: respond.ask.key_role

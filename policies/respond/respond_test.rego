@@ -171,6 +171,13 @@ test_a_relay_is_never_cut_off if {
 	b.effect == "deny"
 }
 
+test_one_sensors_word_alone_asks if {
+	asked := object.union(in_mode("authorize", "approval"), {"guard": {"why": "one sensor's word alone may cut off 4 of 40"}})
+	a := respond.answer with input as asked
+	a.effect == "ask"
+	ids(a) == {"respond.ask.one_sensor"}
+}
+
 test_unmanaged_server_asks if {
 	a := respond.answer with input as with_asset("server", false)
 	a.effect == "ask"

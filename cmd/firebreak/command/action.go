@@ -79,6 +79,12 @@ func (p *program) actionPropose() *cobra.Command {
 	params := c.Flags().StringArray("param", nil, "a parameter of the verb, name=value")
 	connections := c.Flags().StringArray("connection", nil, "only over this connection, by id; may be given again")
 	required := c.Flags().Bool("required", false, "the case is contained only when this is verified")
+	kind := c.Flags().String("kind", "", "what TARGET is, for verbs that act on several kinds; left out, the first that fits")
+	c.ValidArgsFunction = completeProposal
+	complete(c, "end", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return ends(), cobra.ShellCompDirectiveNoFileComp
+	})
+	complete(c, "param", completeParam)
 	c.RunE = p.calling(func(ctx context.Context, c *client.Client, args []string) error {
 		b := wire.Propose{Verb: args[1], Target: wire.Target{Value: args[2]}, End: threat.End(*end), Required: *required}
 		v, ok := verb.Find(args[1])
@@ -86,7 +92,10 @@ func (p *program) actionPropose() *cobra.Command {
 			return &threat.Fault{Kind: threat.Invalid, What: fmt.Sprintf("unknown verb %q", threat.Inert(args[1], 64)), Place: "VERB",
 				Next: "there are " + strings.Join(verb.Names(), ", ")}
 		}
-		b.Target.Kind = v.Targets[0]
+		b.Target.Kind = kindOf(v, args[2])
+		if *kind != "" {
+			b.Target.Kind = threat.TargetKind(*kind)
+		}
 		var err error
 		if b.DurationSeconds, err = seconds(*span, "--for"); err != nil {
 			return err
@@ -139,6 +148,7 @@ func (p *program) actionVerbs() *cobra.Command {
 		RunE: run(func(context.Context, []string) error {
 			type row struct {
 				Verb    string              `json:"verb"`
+				Once    bool                `json:"once"`
 				Title   string              `json:"title"`
 				Class   threat.Class        `json:"class"`
 				Targets []threat.TargetKind `json:"targets"`
@@ -147,9 +157,11 @@ func (p *program) actionVerbs() *cobra.Command {
 			}
 			var list []row
 			for _, v := range verb.All() {
-				r := row{Verb: v.Name, Title: v.Title, Class: v.Class, Targets: v.Targets, Undo: v.UndoText, Params: map[string][]string{}}
+				r := row{Verb: v.Name, Once: v.Once, Title: v.Title, Class: v.Class, Targets: v.Targets, Undo: v.UndoText, Params: map[string][]string{}}
 				for _, q := range v.Params {
-					r.Params[q.Name] = q.Values
+					if r.Params[q.Name] = q.Values; q.Values == nil {
+						r.Params[q.Name] = []string{}
+					}
 				}
 				list = append(list, r)
 			}

@@ -150,7 +150,7 @@ func (p *program) root() *cobra.Command {
 	flags.StringVar(&p.server, "server", "", "the server's address; FIREBREAK_SERVER (default "+
 		DefaultServer+", or where you signed in)")
 	flags.StringVar(&p.token, "token", "", "the token to call with; better FIREBREAK_TOKEN, or sign in")
-	root.AddCommand(p.serveCommand(), p.loginCommand(), p.logoutCommand(), p.whoamiCommand(), p.caseCommand(), p.actionCommand(),
+	root.AddCommand(p.serveCommand(), p.loginCommand(), p.logoutCommand(), p.whoamiCommand(), p.caseCommand(), p.planCommand(), p.actionCommand(),
 		p.requestCommand(), p.approveCommand(), p.tenantCommand(), p.connectionCommand(), p.personCommand(), p.tokenCommand(),
 		p.policyCommand(), p.feedCommand(), p.journalCommand(), p.detectionCommand(), p.versionCommand())
 	return root

@@ -43,7 +43,7 @@ func (p *program) connectionList() *cobra.Command {
 
 func (p *program) connectionAdd() *cobra.Command {
 	c := &cobra.Command{Use: "add TENANT ADAPTER NAME", Short: "Add a connection to a product", Args: cobra.ExactArgs(3),
-		Example: "  firebreak connection add acme nftables edge --set address=192.0.2.1\n  firebreak connection secret set acme edge < key"}
+		Example: "  firebreak connection add acme nftables edge --set hook=forward\n  firebreak connection add acme smtp mail --set host=mail.example.com --set from=soc@example.com\n  firebreak connection secret set acme mail < password"}
 	set := c.Flags().StringArray("set", nil, "a setting of the adapter, name=value; never a secret")
 	disabled := c.Flags().Bool("disabled", false, "do not use it yet")
 	c.RunE = p.calling(func(ctx context.Context, c *client.Client, args []string) error {

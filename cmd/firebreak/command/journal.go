@@ -70,7 +70,7 @@ func (p *program) journalVerify() *cobra.Command {
 			"elsewhere: they show a tail that was cut off."}
 	var l where
 	l.flags(p, c)
-	kept := c.Flags().String("heads", "", "a file that `journal export-heads` wrote")
+	kept := c.Flags().String("heads", "", "a file that journal export-heads wrote")
 	c.RunE = run(func(ctx context.Context, _ []string) (err error) {
 		var heads []store.Head
 		if *kept != "" {

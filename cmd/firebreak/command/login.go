@@ -96,7 +96,7 @@ func writeSignIn(dir func() (string, error), s signIn) (err error) {
 }
 
 func (p *program) loginCommand() *cobra.Command {
-	return &cobra.Command{Use: "login LINK", Short: "Sign in with a one-time link", Args: cobra.MaximumNArgs(1),
+	return &cobra.Command{Use: "login [LINK]", Short: "Sign in with a one-time link", Args: cobra.MaximumNArgs(1),
 		Long: "Sign in with a one-time link, as an administrator makes it with `firebreak person link`, or as the first start of a\n" +
 			"server prints it. Without an argument the link is read from standard input. The session is kept in the user's\n" +
 			"configuration directory, where only they can read it.",

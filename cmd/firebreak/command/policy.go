@@ -20,7 +20,7 @@ import (
 )
 
 func (p *program) policyCommand() *cobra.Command {
-	return group("policy", "Check, test and try rules; needs no server", p.policyCheck(), p.policyTest(), p.policyEval(), p.policyShow(),
+	return group("policy", "Check, test and try rules; all but status need no server", p.policyCheck(), p.policyTest(), p.policyEval(), p.policyShow(),
 		p.policyExport(), p.policyStatus())
 }
 

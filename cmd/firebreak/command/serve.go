@@ -32,6 +32,7 @@ type ServeOptions struct {
 	TemporalPort       int // first of ten for an embedded one
 
 	Lab          bool
+	AdminLink    bool
 	LogFormat    string // text or json
 	LogLevel     string // debug, info, warn or error
 	OTLPEndpoint string
@@ -63,6 +64,7 @@ func (p *program) serveCommand() *cobra.Command {
 	f.StringVar(&o.TemporalServerName, "temporal-tls-server-name", "", "the name that its certificate has")
 	f.StringVar(&o.TemporalAPIKeyFile, "temporal-api-key-file", "", "file of the API key for it")
 	f.BoolVar(&o.Lab, "lab", false, "simulate a customer's network to try things in")
+	f.BoolVar(&o.AdminLink, "admin-link", false, "print a new sign-in link of the first administrator, when nobody else can make one")
 	f.StringVar(&o.LogFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.LogLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.OTLPEndpoint, "otlp-endpoint", "", "where traces go, OTLP over HTTP; left out, nowhere")

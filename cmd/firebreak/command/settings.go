@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -56,6 +57,9 @@ func settingValues(s tenant.Settings) (map[string]any, error) {
 	return out, json.Unmarshal(b, &out)
 }
 
+// listSettings are written with commas.
+var listSettings = []string{"never_block", "own_networks", "egress", "resolvers", "vpn_pools", "administrators"}
+
 // changed gives settings with name=value arguments in them. A value is read as JSON, a list also as a,b,c.
 func changed(s tenant.Settings, told []string) (out tenant.Settings, err error) {
 	values, err := settingValues(s)
@@ -72,7 +76,7 @@ func changed(s tenant.Settings, told []string) (out tenant.Settings, err error) 
 		case text == "":
 			delete(values, name)
 			continue
-		case name == "never_block" || name == "own_networks":
+		case slices.Contains(listSettings, name):
 			v = strings.Split(text, ",")
 		case json.Unmarshal([]byte(text), &v) != nil:
 			v = text

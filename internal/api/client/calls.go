@@ -63,6 +63,17 @@ func (c *Client) Case(ctx context.Context, name string) (wire.Case, error) {
 	return call[wire.Case](ctx, c, get, in("cases", name), nil, nil)
 }
 
+// Detections lists a tenant's detections, the newest first; an empty state lists all.
+func (c *Client) Detections(ctx context.Context, tenant string, state threat.DetectionState, limit int) ([]threat.Detection, error) {
+	return items(call[wire.List[threat.Detection]](ctx, c, get, in("tenants", tenant, "detections"),
+		query("state", string(state), "limit", number(limit)), nil))
+}
+
+// Detection gives one by id, with what its product sent.
+func (c *Client) Detection(ctx context.Context, id uuid.UUID) (wire.Detection, error) {
+	return call[wire.Detection](ctx, c, get, in("detections", id.String()), nil, nil)
+}
+
 // Timeline gives what happened in a case.
 func (c *Client) Timeline(ctx context.Context, name string) ([]threat.TimelineRow, error) {
 	return items(call[wire.List[threat.TimelineRow]](ctx, c, get, in("cases", name, "timeline"), nil, nil))
@@ -71,6 +82,11 @@ func (c *Client) Timeline(ctx context.Context, name string) ([]threat.TimelineRo
 // Responses gives a case's responses.
 func (c *Client) Responses(ctx context.Context, name string) ([]wire.Response, error) {
 	return items(call[wire.List[wire.Response]](ctx, c, get, in("cases", name, "responses"), nil, nil))
+}
+
+// Plan gives what a case wants done, through what, and what has come of it.
+func (c *Client) Plan(ctx context.Context, name string) ([]wire.PlanStep, error) {
+	return items(call[wire.List[wire.PlanStep]](ctx, c, get, in("cases", name, "plan"), nil, nil))
 }
 
 // CloseCase closes a case.

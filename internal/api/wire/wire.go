@@ -439,16 +439,26 @@ type Verb struct {
 	LossText           string              `json:"loss_text"`
 	MinDurationSeconds float64             `json:"min_duration_seconds"`
 	MaxDurationSeconds float64             `json:"max_duration_seconds"`
+	Once               bool                `json:"once" doc:"it is done once and holds nothing: it has no duration"`
+	WithinSeconds      float64             `json:"within_seconds" doc:"how long what is done once may take"`
+	Cuts               bool                `json:"cuts" doc:"it cuts an asset or a person off; one case may do so to a part of each class only"`
+	Shared             bool                `json:"shared" doc:"one listing of a device shows every target"`
 	OpenC2             string              `json:"openc2"`
 	D3FEND             string              `json:"d3fend"`
+	OCSFClass          int                 `json:"ocsf_class_uid"`
+	OCSFActivity       int                 `json:"ocsf_activity_id"`
 	Adapters           []string            `json:"adapters" doc:"those that can do it"`
 }
 
-// VerbParam is one parameter of a verb; the first of its values is the default.
+// VerbParam is one parameter of a verb; the first of an enum's values is the default.
 type VerbParam struct {
-	Name    string   `json:"name"`
-	Meaning string   `json:"meaning"`
-	Values  []string `json:"values"`
+	Name     string   `json:"name"`
+	Kind     string   `json:"kind" doc:"enum, sha256, path, process, text, ips, domains, duration or time"`
+	Meaning  string   `json:"meaning"`
+	Values   []string `json:"values"`
+	Unit     string   `json:"unit,omitempty"`
+	Max      int      `json:"max,omitempty" doc:"bytes of a text, entries of a list, seconds of a duration"`
+	Required bool     `json:"required"`
 }
 
 // Adapter describes one product that this program knows.
