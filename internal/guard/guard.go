@@ -196,11 +196,11 @@ func budget(f Facts) Verdict {
 	}
 	if used >= limit {
 		return Verdict{Guard: Budget, Why: fmt.Sprintf("the hour's budget of %d %s is spent", limit, of),
-			Narrower: "approve a listed set in one decision"}
+			Narrower: "wait for the hour to pass, act by hand on the device, or have the provider raise the budget"}
 	}
 	if f.Severity < threat.SeverityCritical && used >= limit-limit/CriticalShare {
 		return Verdict{Guard: Reserve, Why: fmt.Sprintf("the rest of the hour's budget of %d %s is kept for critical cases", limit, of),
-			Narrower: "approve a listed set in one decision"}
+			Narrower: "wait for the hour to pass, act by hand on the device, or have the provider raise the budget"}
 	}
 	return Verdict{}
 }

@@ -65,17 +65,22 @@ func Defaults() Settings {
 }
 
 // Effective merges settings from the top of the tree down to the tenant, over Defaults. Every pointer of the result is
-// set. Limits narrow: a lower organisation's larger budget or longer limit is cut to what stands above it.
+// set. Limits narrow: a lower organisation's larger budget or longer limit is cut to what stands above it. The first one, the
+// root's, may also widen the default.
 func Effective(topDown ...Settings) Settings {
 	out := Defaults()
 	out.CasePart, out.SensorPart = nil, nil // the default is nobody's limit: whoever is uppermost may widen it
-	for _, s := range topDown {
+	for i, s := range topDown {
+		limit, longest := narrow[int], narrow[Seconds]
+		if i == 0 {
+			limit, longest = over[int], over[Seconds]
+		}
 		over(&out.RequestOpen, s.RequestOpen)
 		over(&out.StepWait, s.StepWait)
 		over(&out.Rounds, s.Rounds)
 		over(&out.AckFor, s.AckFor)
 		over(&out.BlockFor, s.BlockFor)
-		narrow(&out.BlockMax, s.BlockMax)
+		longest(&out.BlockMax, s.BlockMax)
 		over(&out.BlockEnd, s.BlockEnd)
 		over(&out.CorrelateWithin, s.CorrelateWithin)
 		over(&out.DedupWithin, s.DedupWithin)
@@ -84,8 +89,8 @@ func Effective(topDown ...Settings) Settings {
 		over(&out.Call, s.Call)
 		over(&out.Lease, s.Lease)
 		over(&out.QuietClose, s.QuietClose)
-		narrow(&out.BudgetContain, s.BudgetContain)
-		narrow(&out.BudgetDomain, s.BudgetDomain)
+		limit(&out.BudgetContain, s.BudgetContain)
+		limit(&out.BudgetDomain, s.BudgetDomain)
 		narrow(&out.CasePart, s.CasePart)
 		narrow(&out.SensorPart, s.SensorPart)
 		over(&out.Zone, s.Zone)

@@ -2,6 +2,7 @@ package tenant_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,6 +17,18 @@ func TestPartsNarrowDownwards(t *testing.T) {
 	require.Equal(t, 50, *tenant.Effective(tenant.Settings{CasePart: part(50)}).CasePart, "the default is nobody's limit")
 	require.Equal(t, 20, *tenant.Effective(tenant.Settings{CasePart: part(20)}, tenant.Settings{CasePart: part(50)}).CasePart)
 	require.Equal(t, 0, *tenant.Effective(tenant.Settings{SensorPart: part(20)}, tenant.Settings{SensorPart: part(0)}).SensorPart)
+}
+
+func TestTheRootMayWidenADefaultAndNobodyElse(t *testing.T) {
+	root := tenant.Settings{BudgetContain: part(500), BlockMax: tenant.In(60 * 24 * time.Hour)}
+	require.Equal(t, 500, *tenant.Effective(root).BudgetContain)
+	require.Equal(t, 60*24*time.Hour, tenant.Effective(root).BlockMax.Duration())
+	below := tenant.Settings{BudgetContain: part(1000), BudgetDomain: part(1000), BlockMax: tenant.In(90 * 24 * time.Hour)}
+	set := tenant.Effective(root, below)
+	require.Equal(t, 500, *set.BudgetContain)
+	require.Equal(t, 100, *set.BudgetDomain, "the default stands above it")
+	require.Equal(t, 60*24*time.Hour, set.BlockMax.Duration())
+	require.Equal(t, 5, *tenant.Effective(root, tenant.Settings{BudgetContain: part(5)}).BudgetContain)
 }
 
 func TestListsAddUp(t *testing.T) {
