@@ -118,6 +118,7 @@ var completeness = []completenessCheck{
 	pairing{table: "claims", id: "id", org: "tenant_id", where: "x.result_at IS NOT NULL", kind: threat.EntryClaimResult,
 		noun: "claim", again: true}.check,
 	checkEffects,
+	checkModes,
 }
 
 // checkEffects is Verify's check of what devices are said to have: what is in force was read, and every generation but an
