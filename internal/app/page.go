@@ -54,11 +54,14 @@ func (p *pager) Page(ctx context.Context, what string) {
 		return
 	}
 	p.count()
-	go p.send(context.WithoutCancel(ctx), what) // nobody who found a fault waits for a pager
+	ctx = context.WithoutCancel(ctx)
+	p.keep(ctx, what)
+	go p.send(ctx, what) // nobody who found a fault waits for a pager
 }
 
-func (p *pager) send(ctx context.Context, what string) {
-	ctx, cancel := context.WithTimeout(ctx, 2*pageCall)
+// keep journals a page before it goes out, so that the console shows it whatever becomes of the sending.
+func (p *pager) keep(ctx context.Context, what string) {
+	ctx, cancel := context.WithTimeout(ctx, journalWithin)
 	defer cancel()
 	payload, err := json.Marshal(map[string]string{"page": what})
 	if err == nil {
@@ -68,6 +71,11 @@ func (p *pager) send(ctx context.Context, what string) {
 	if err != nil {
 		p.log.ErrorContext(ctx, "a page could not be journalled", "error", err)
 	}
+}
+
+func (p *pager) send(ctx context.Context, what string) {
+	ctx, cancel := context.WithTimeout(ctx, 2*pageCall)
+	defer cancel()
 	list, err := p.store.Connections(ctx, p.root)
 	if err != nil {
 		p.log.ErrorContext(ctx, "the provider's channels cannot be read", "error", err)
