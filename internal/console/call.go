@@ -174,6 +174,19 @@ func (k *call) field(name string, max int) (string, error) {
 	return v, nil
 }
 
+// required reads the form and gives a field that must not be empty; missing and next say what is wrong without it, and what
+// to do. Faults are form's and field's, and Invalid for an empty one.
+func (k *call) required(name string, max int, missing, next string) (string, error) {
+	if err := k.form(); err != nil {
+		return "", err
+	}
+	v, err := k.field(name, max)
+	if err == nil && v == "" {
+		err = &threat.Fault{Kind: threat.Invalid, What: missing, Place: name, Next: next}
+	}
+	return v, err
+}
+
 // pathID reads a UUID of the path. NotFound for anything else.
 func (k *call) pathID(name, noun string) (uuid.UUID, error) {
 	id, err := uuid.Parse(k.r.PathValue(name))

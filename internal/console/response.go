@@ -141,15 +141,9 @@ func releaseResponse(k *call) error {
 	if err := k.seeCase(c, "action.release"); err != nil {
 		return err
 	}
-	if err := k.form(); err != nil {
-		return err
-	}
-	why, err := k.field("why", maxReason)
+	why, err := k.required("why", maxReason, "a release needs its reason", "go back and give one")
 	if err != nil {
 		return err
-	}
-	if why == "" {
-		return &threat.Fault{Kind: threat.Invalid, What: "a release needs its reason", Place: "why", Next: "go back and give one"}
 	}
 	if _, err := k.deps.Door.Release(k.ctx(), k.caller, id, why); err != nil {
 		return err
@@ -168,15 +162,9 @@ func noteCase(k *call) error {
 	if err != nil {
 		return err
 	}
-	if err := k.form(); err != nil {
-		return err
-	}
-	text, err := k.field("text", 4000)
+	text, err := k.required("text", 4000, "the note is empty", "go back and write it")
 	if err != nil {
 		return err
-	}
-	if text == "" {
-		return &threat.Fault{Kind: threat.Invalid, What: "the note is empty", Place: "text", Next: "go back and write it"}
 	}
 	if err := k.deps.Store.Note(k.ctx(), c.ID, text, k.caller.Actor()); err != nil {
 		return err
@@ -216,16 +204,9 @@ func closeCase(k *call) error {
 	if err != nil {
 		return err
 	}
-	if err := k.form(); err != nil {
-		return err
-	}
-	reason, err := k.field("reason", maxReason)
+	reason, err := k.required("reason", maxReason, "closing needs its reason", "go back and give one")
 	if err != nil {
 		return err
-	}
-	if reason == "" {
-		return &threat.Fault{Kind: threat.Invalid, What: "closing needs its reason", Place: "reason",
-			Next: "go back and give one"}
 	}
 	if _, err := k.deps.Store.CloseCase(k.ctx(), c.ID, reason, k.caller.Actor()); err != nil {
 		return err

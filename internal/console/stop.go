@@ -127,16 +127,9 @@ func changeStop(k *call) error {
 	if err != nil {
 		return err
 	}
-	if err := k.form(); err != nil {
-		return err
-	}
-	why, err := k.field("why", maxReason)
+	why, err := k.required("why", maxReason, "the stop switch needs a reason", "go back and give one")
 	if err != nil {
 		return err
-	}
-	if why == "" {
-		return &threat.Fault{Kind: threat.Invalid, What: "the stop switch needs a reason", Place: "why",
-			Next: "go back and give one"}
 	}
 	v := k.r.PostForm.Get("on")
 	if v != "true" && v != "false" {

@@ -204,9 +204,6 @@ func placeOf(v verb.Verb, polled bool) Place {
 	return AtService
 }
 
-// Ordered reports whether a verb has ways of which one is taken after the other.
-func Ordered(target threat.Target) bool { return NeedsAssets(target) }
-
 // WayStep names the step of the n-th way (from 1) of doing a verb for a plan's step: what was wanted and how far it went can
 // be read from it again.
 func WayStep(step, name string, n int) string { return step + "/" + name + "/" + strconv.Itoa(n) }

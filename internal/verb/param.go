@@ -109,14 +109,6 @@ func (p Param) list(v string, canonical func(string) (string, error)) (string, e
 	return strings.Join(out, ","), nil
 }
 
-// List gives the entries of a canonical list.
-func List(v string) []string {
-	if v == "" {
-		return nil
-	}
-	return strings.Split(v, ",")
-}
-
 // canonicalPrefix gives an address bare and a range with its bits.
 func canonicalPrefix(s string) (string, error) {
 	p, err := threat.CanonicalPrefix(s)
